@@ -1,0 +1,1 @@
+"""Host drivers: clock, latency histogram, later packet input and output."""

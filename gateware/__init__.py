@@ -1,0 +1,1 @@
+"""Amaranth components, one a pipeline stage."""

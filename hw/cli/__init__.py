@@ -1,0 +1,1 @@
+"""Subcommands of the hardware side, found by name through the launcher."""

@@ -1,0 +1,1 @@
+"""The Verilated gateware as a device, and everything that drives or checks it."""

@@ -1,0 +1,1 @@
+"""Subcommands of the simulation side, found by name through the launcher."""

@@ -1,0 +1,1 @@
+"""Host software: specifications, reference models, files and the command line."""

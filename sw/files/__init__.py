@@ -1,0 +1,1 @@
+"""Readers, writers and conversion of ITCH files and packet captures."""

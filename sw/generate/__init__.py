@@ -1,0 +1,1 @@
+"""Seeded generation of market data sessions and of faults in them."""

@@ -1,0 +1,1 @@
+"""Reference models: plain Python that decides what gateware has to do."""

@@ -1,0 +1,1 @@
+"""Single sources of protocols, registers, limits and reasons; standard library only."""
