@@ -5,7 +5,8 @@ size, so a typing slip in a protocol module fails at import. Everything derived 
 header, scapy layers, documentation) reads `offset`, `size` and `kind` from here.
 
 Values on the Python side: `UINT`, `PRICE`, `PRICE8` and `TIMESTAMP` are unsigned integers in the unit of the wire,
-`ALPHA` and `RAW` are `bytes` exactly as on the wire (padding included), so `pack(**unpack(data)) == data` always.
+`SIGNED_PRICE` is a signed one, and `ALPHA`, `NUMERIC` and `RAW` are `bytes` exactly as on the wire (padding included),
+so `pack(**unpack(data)) == data` always.
 """
 
 import enum
@@ -28,18 +29,21 @@ class Kind(enum.Enum):
     """Bytes without interpretation (addresses, reserved)."""
     PRICE = "price"
     """Unsigned price in 1/10,000 (4 implied decimals), 4 or 8 bytes."""
+    SIGNED_PRICE = "signed_price"
+    """Price difference in 1/10,000, two's complement, 4 bytes (OUCH peg offsets)."""
     PRICE8 = "price8"
     """Unsigned price in 1/100,000,000 (8 implied decimals), 8 bytes."""
     TIMESTAMP = "timestamp"
     """Nanoseconds since midnight, 6 or 8 bytes."""
 
 
-INTEGER_KINDS: Final = frozenset({Kind.UINT, Kind.PRICE, Kind.PRICE8, Kind.TIMESTAMP})
+INTEGER_KINDS: Final = frozenset({Kind.UINT, Kind.PRICE, Kind.SIGNED_PRICE, Kind.PRICE8, Kind.TIMESTAMP})
 """Kinds whose Python value is an `int`; the others are `bytes`."""
 
 _ALLOWED_SIZES: Final[Mapping[Kind, frozenset[int]]] = {
     Kind.UINT: frozenset(range(1, 9)),
     Kind.PRICE: frozenset({4, 8}),
+    Kind.SIGNED_PRICE: frozenset({4}),
     Kind.PRICE8: frozenset({8}),
     Kind.TIMESTAMP: frozenset({6, 8}),
 }
@@ -99,21 +103,37 @@ class Field:
         """Whether the Python value is an `int` (else `bytes`)."""
         return self.kind in INTEGER_KINDS
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether the integer is a two's complement."""
+        return self.kind is Kind.SIGNED_PRICE
+
+    @property
+    def struct_code(self) -> str:
+        """Code of the `struct` module; integers of odd sizes are taken as bytes."""
+        code = _STRUCT_CODE.get(self.size) if self.is_integer else None
+        if code is None:
+            return f"{self.size}s"
+        return code.lower() if self.is_signed else code
+
     def to_bytes(self, value: Any) -> bytes:
         """Encode one value; text is padded as the kind says.
 
         Raises
         ------
         ValueError
-            The value does not fit the field, or has the wrong type.
+            The value does not fit the field.
+        TypeError
+            The value has the wrong type.
         """
         if self.is_integer:
             if not isinstance(value, int):
-                raise ValueError(f"field {self.name} takes an integer, not {value!r}")
+                raise TypeError(f"field {self.name} takes an integer, not {value!r}")
             try:
-                return value.to_bytes(self.size, "big")
+                return value.to_bytes(self.size, "big", signed=self.is_signed)
             except OverflowError:
-                raise ValueError(f"field {self.name}: {value} does not fit {self.size} bytes unsigned") from None
+                sign = "signed" if self.is_signed else "unsigned"
+                raise ValueError(f"field {self.name}: {value} does not fit {self.size} bytes {sign}") from None
         if self.kind is Kind.NUMERIC and isinstance(value, int):
             value = str(value)
         if isinstance(value, str):
@@ -121,7 +141,7 @@ class Field:
                 raise ValueError(f"field {self.name} takes ASCII, not {value!r}")
             value = value.encode("ascii")
         if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise ValueError(f"field {self.name} takes text or bytes, not {value!r}")
+            raise TypeError(f"field {self.name} takes text or bytes, not {value!r}")
         data = bytes(value)
         if len(data) > self.size or (self.kind is Kind.RAW and len(data) != self.size):
             raise ValueError(f"field {self.name}: {data!r} does not fit {self.size} bytes")
@@ -130,7 +150,7 @@ class Field:
     def from_bytes(self, buffer: bytes, base: int = 0) -> int | bytes:
         """Decode this field of a message that starts at `base` of `buffer`."""
         data = bytes(buffer[base + self.offset : base + self.end])
-        return int.from_bytes(data, "big") if self.is_integer else data
+        return int.from_bytes(data, "big", signed=self.is_signed) if self.is_integer else data
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,9 +212,9 @@ class Message:
         if self.tail in by_name:
             raise ValueError(f"{self.name}: the tail {self.tail} has the name of a field")
         # struct has no 3-, 5-, 6- and 7-byte integers: these are taken as bytes and converted.
-        codes = [_STRUCT_CODE.get(row.size, f"{row.size}s") if row.is_integer else f"{row.size}s" for row in self.fields]
         wide = tuple(i for i, row in enumerate(self.fields) if row.is_integer and row.size not in _STRUCT_CODE)
-        object.__setattr__(self, "_struct", struct.Struct(">" + "".join(codes)))
+        codes = "".join(row.struct_code for row in self.fields)
+        object.__setattr__(self, "_struct", struct.Struct(">" + codes))
         object.__setattr__(self, "_wide", wide)
         object.__setattr__(self, "_names", tuple(by_name))
         object.__setattr__(self, "_by_name", by_name)

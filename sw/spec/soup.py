@@ -27,7 +27,7 @@ DEBUG: Final = _packet("debug", b"+", 3, "Debug text, either direction (2.2.1)",
 
 LOGIN_ACCEPTED: Final = _packet(
     "login_accepted", b"A", 33, "Server: login accepted (2.2.2)",
-    ("session", 10, Kind.NUMERIC, "Session, padded on the left with spaces"),
+    ("session", 10, Kind.ALPHA, "Session, padded on the right with spaces"),
     ("sequence", 20, Kind.NUMERIC, "Next sequence number, ASCII, padded on the left"),
 )  # fmt: skip
 LOGIN_REJECTED: Final = _packet(
@@ -42,7 +42,7 @@ LOGIN_REQUEST: Final = _packet(
     "login_request", b"L", 49, "Client: login request (2.3.1)",
     ("user", 6, Kind.ALPHA, "User name"),
     ("password", 10, Kind.ALPHA, "Password"),
-    ("session", 10, Kind.NUMERIC, "Requested session; blank: the current one"),
+    ("session", 10, Kind.ALPHA, "Requested session; blank: the current one"),
     ("sequence", 20, Kind.NUMERIC, "Next sequence number wanted; 0: only new messages"),
 )  # fmt: skip
 UNSEQUENCED_DATA: Final = _packet("unsequenced_data", b"U", 3, "Client: unsequenced data (2.3.2)", tail="payload")
@@ -75,10 +75,12 @@ def build(packet: Message, **values: object) -> bytes:
     ------
     ValueError
         A field is missing, unknown, or does not fit; more than 65,535 bytes.
+    TypeError
+        A value has the wrong type.
     """
     tail = values.get(packet.tail, b"") if packet.tail else b""
     if not isinstance(tail, (bytes, bytearray, memoryview)):
-        raise ValueError(f"{packet.name}: {packet.tail} takes bytes, not {tail!r}")
+        raise TypeError(f"{packet.name}: {packet.tail} takes bytes, not {tail!r}")
     return packet.pack(length=packet.size - 2 + len(tail), **values)
 
 
