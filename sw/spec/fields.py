@@ -181,7 +181,7 @@ class Message:
     name: str
     code: bytes | None
     size: int
-    fields: tuple[Field, ...]
+    fields: tuple[Field, ...] = field(repr=False)
     doc: str = ""
     tail: str = ""
     _struct: struct.Struct = field(init=False, repr=False)

@@ -15,7 +15,7 @@ HEADER: Final = Message(
         Field("sequence", 10, 8, Kind.UINT, "Sequence number of the first message (in a heartbeat: the next one)"),
         Field("count", 18, 2, Kind.UINT, "Messages that follow; 0 is a heartbeat, 0xFFFF the end of the session"),
     ),
-    "Downstream packet header (section 2)",
+    "Downstream packet header",
     tail="blocks",
 )  # fmt: skip
 
@@ -26,13 +26,13 @@ REQUEST: Final = Message(
         Field("sequence", 10, 8, Kind.UINT, "First message wanted"),
         Field("count", 18, 2, Kind.UINT, "Messages wanted"),
     ),
-    "Request packet, towards the re-request server (section 3)",
+    "Request packet, towards the re-request server",
 )  # fmt: skip
 
 BLOCK: Final = Message(
     "mold_block", None, 2,
     (Field("length", 0, 2, Kind.UINT, "Bytes of the message; does not count itself"),),
-    "Message block (section 2.3)",
+    "Message block",
     tail="data",
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 Two revisions are in use. In the older one the short messages end at their last field; in the newer one they end with
 a 2-byte appendage length and options, as Enter Order always has. The packet's length decides which one it is: see
-`decode`. Sections refer to the OUCH 5.0 specification: 2 inbound, 3 outbound, appendix A for the options.
+`decode`. In the OUCH 5.0 specification: section 2 inbound, section 3 outbound, appendix A the optional values.
 
 Prices have 8 bytes and 4 implied decimals, timestamps 8 bytes (nanoseconds since midnight).
 """
@@ -122,46 +122,46 @@ def _message(name: str, code: bytes, size: int, doc: str, *rows: Row) -> Message
 # Inbound: client to exchange, in an unsequenced packet.
 
 ENTER_ORDER: Final = _message(
-    "enter_order", b"O", 47, "Enter order (2.1)",
+    "enter_order", b"O", 47, "Enter order",
     _USER_REF, _SIDE, _QUANTITY, _SYMBOL, _PRICE_ROW, _TIF, _DISPLAY, _CAPACITY, _SWEEP, _CROSS, _CLORDID,
     _APPENDAGE_LENGTH,
 )  # fmt: skip
 REPLACE_ORDER: Final = _message(
-    "replace_order", b"U", 40, "Replace order; the quantity is the total of the chain, executed shares included (2.2)",
+    "replace_order", b"U", 40, "Replace order; the quantity is the total of the chain, executed shares included",
     _ORIGINAL_REF, _NEW_REF, _QUANTITY, _PRICE_ROW, _TIF, _DISPLAY, _SWEEP, _CLORDID, _APPENDAGE_LENGTH,
 )  # fmt: skip
 CANCEL_ORDER: Final = _message(
-    "cancel_order", b"X", 9, "Cancel order (2.3)",
+    "cancel_order", b"X", 9, "Cancel order",
     _USER_REF, ("quantity", 4, _UINT, "New intended total size, executed shares included; 0 cancels the rest"),
 )  # fmt: skip
-MODIFY_ORDER: Final = _message("modify_order", b"M", 10, "Modify order (2.4)", _USER_REF, _SIDE, _QUANTITY)
-MASS_CANCEL: Final = _message("mass_cancel", b"C", 17, "Mass cancel (2.5)", _USER_REF, _FIRM, _SYMBOL)
-DISABLE_ORDER_ENTRY: Final = _message("disable_order_entry", b"D", 9, "Disable order entry (2.6)", _USER_REF, _FIRM)
-ENABLE_ORDER_ENTRY: Final = _message("enable_order_entry", b"E", 9, "Enable order entry (2.7)", _USER_REF, _FIRM)
-ACCOUNT_QUERY: Final = _message("account_query", b"Q", 1, "Account query (2.8)")
+MODIFY_ORDER: Final = _message("modify_order", b"M", 10, "Modify order", _USER_REF, _SIDE, _QUANTITY)
+MASS_CANCEL: Final = _message("mass_cancel", b"C", 17, "Mass cancel", _USER_REF, _FIRM, _SYMBOL)
+DISABLE_ORDER_ENTRY: Final = _message("disable_order_entry", b"D", 9, "Disable order entry", _USER_REF, _FIRM)
+ENABLE_ORDER_ENTRY: Final = _message("enable_order_entry", b"E", 9, "Enable order entry", _USER_REF, _FIRM)
+ACCOUNT_QUERY: Final = _message("account_query", b"Q", 1, "Account query")
 
 # Outbound: exchange to client, in a sequenced packet.
 
 SYSTEM_EVENT: Final = _message(
-    "system_event", b"S", 10, "System event (3.1)",
+    "system_event", b"S", 10, "System event",
     _TIMESTAMP, ("event_code", 1, _ALPHA, "Event", (("S", "start of day"), ("E", "end of day"))),
 )  # fmt: skip
 ORDER_ACCEPTED: Final = _message(
-    "order_accepted", b"A", 64, "Order accepted (3.2)",
+    "order_accepted", b"A", 64, "Order accepted",
     _TIMESTAMP, _USER_REF, _SIDE, _QUANTITY, _SYMBOL, _PRICE_ROW, _TIF, _DISPLAY, _ORDER_REF, _CAPACITY, _SWEEP,
     _CROSS, _STATE, _CLORDID, _APPENDAGE_LENGTH,
 )  # fmt: skip
 ORDER_REPLACED: Final = _message(
-    "order_replaced", b"U", 68, "Order replaced (3.3)",
+    "order_replaced", b"U", 68, "Order replaced",
     _TIMESTAMP, _ORIGINAL_REF, _NEW_REF, _SIDE, _QUANTITY, _SYMBOL, _PRICE_ROW, _TIF, _DISPLAY, _ORDER_REF,
     _CAPACITY, _SWEEP, _CROSS, _STATE, _CLORDID, _APPENDAGE_LENGTH,
 )  # fmt: skip
 ORDER_CANCELED: Final = _message(
-    "order_canceled", b"C", 18, "Order canceled or reduced (3.4)",
+    "order_canceled", b"C", 18, "Order canceled or reduced",
     _TIMESTAMP, _USER_REF, ("quantity", 4, _UINT, "Shares that this message canceled"), _REASON,
 )  # fmt: skip
 AIQ_CANCELED: Final = _message(
-    "aiq_canceled", b"D", 31, "Canceled by the anti-internalization rule (3.5)",
+    "aiq_canceled", b"D", 31, "Canceled by the anti-internalization rule",
     _TIMESTAMP, _USER_REF,
     ("decrement", 4, _UINT, "Shares by which the order shrank"),
     _REASON,
@@ -170,43 +170,41 @@ AIQ_CANCELED: Final = _message(
     _LIQUIDITY,
 )  # fmt: skip
 ORDER_EXECUTED: Final = _message(
-    "order_executed", b"E", 36, "Order executed (3.6)",
+    "order_executed", b"E", 36, "Order executed",
     _TIMESTAMP, _USER_REF, _QUANTITY, ("price_e4", 8, _PRICE, "Execution price"), _LIQUIDITY, _MATCH,
     _APPENDAGE_LENGTH,
 )  # fmt: skip
 BROKEN_TRADE: Final = _message(
-    "broken_trade", b"B", 36, "Broken trade (3.7)", _TIMESTAMP, _USER_REF, _MATCH, _REASON, _CLORDID
+    "broken_trade", b"B", 36, "Broken trade", _TIMESTAMP, _USER_REF, _MATCH, _REASON, _CLORDID
 )
 TRADE_CORRECTION: Final = _message(
-    "trade_correction", b"F", 49, "Trade correction (3.8)",
+    "trade_correction", b"F", 49, "Trade correction",
     _TIMESTAMP, _USER_REF, _QUANTITY, ("price_e4", 8, _PRICE, "Corrected price"), _LIQUIDITY, _MATCH, _REASON, _CLORDID,
 )  # fmt: skip
 REJECTED: Final = _message(
-    "rejected", b"J", 29, "Rejected (3.9)", _TIMESTAMP, _USER_REF, ("reason", 2, _UINT, "Reason code"), _CLORDID
+    "rejected", b"J", 29, "Rejected", _TIMESTAMP, _USER_REF, ("reason", 2, _UINT, "Reason code"), _CLORDID
 )
-CANCEL_PENDING: Final = _message("cancel_pending", b"P", 13, "Cancel pending, in a cross (3.10)", _TIMESTAMP, _USER_REF)
-CANCEL_REJECT: Final = _message("cancel_reject", b"I", 13, "Cancel reject, in a cross (3.11)", _TIMESTAMP, _USER_REF)
+CANCEL_PENDING: Final = _message("cancel_pending", b"P", 13, "Cancel pending, in a cross", _TIMESTAMP, _USER_REF)
+CANCEL_REJECT: Final = _message("cancel_reject", b"I", 13, "Cancel reject, in a cross", _TIMESTAMP, _USER_REF)
 PRIORITY_UPDATE: Final = _message(
-    "priority_update", b"T", 30, "Order priority update (3.12)",
+    "priority_update", b"T", 30, "Order priority update",
     _TIMESTAMP, _USER_REF, _PRICE_ROW, _DISPLAY, _ORDER_REF,
 )  # fmt: skip
-ORDER_MODIFIED: Final = _message(
-    "order_modified", b"M", 18, "Order modified (3.13)", _TIMESTAMP, _USER_REF, _SIDE, _QUANTITY
-)
+ORDER_MODIFIED: Final = _message("order_modified", b"M", 18, "Order modified", _TIMESTAMP, _USER_REF, _SIDE, _QUANTITY)
 ORDER_RESTATED: Final = _message(
-    "order_restated", b"R", 16, "Order restated (3.14)", _TIMESTAMP, _USER_REF, _REASON, _APPENDAGE_LENGTH
+    "order_restated", b"R", 16, "Order restated", _TIMESTAMP, _USER_REF, _REASON, _APPENDAGE_LENGTH
 )
 MASS_CANCEL_RESPONSE: Final = _message(
-    "mass_cancel_response", b"X", 25, "Mass cancel response (3.15)", _TIMESTAMP, _USER_REF, _FIRM, _SYMBOL
+    "mass_cancel_response", b"X", 25, "Mass cancel response", _TIMESTAMP, _USER_REF, _FIRM, _SYMBOL
 )
 DISABLE_RESPONSE: Final = _message(
-    "disable_response", b"G", 17, "Disable order entry response (3.16)", _TIMESTAMP, _USER_REF, _FIRM
+    "disable_response", b"G", 17, "Disable order entry response", _TIMESTAMP, _USER_REF, _FIRM
 )
 ENABLE_RESPONSE: Final = _message(
-    "enable_response", b"K", 17, "Enable order entry response (3.17)", _TIMESTAMP, _USER_REF, _FIRM
+    "enable_response", b"K", 17, "Enable order entry response", _TIMESTAMP, _USER_REF, _FIRM
 )
 ACCOUNT_QUERY_RESPONSE: Final = _message(
-    "account_query_response", b"Q", 13, "Account query response (3.18)",
+    "account_query_response", b"Q", 13, "Account query response",
     _TIMESTAMP, ("user_ref", 4, _UINT, "Next user reference number"),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""SoupBinTCP (Nasdaq specification version 3.00): logical packets of a session.
+"""SoupBinTCP (Nasdaq specification version 3.00, section 2): logical packets of a session.
 
 A packet is a 2-byte length (which does not count itself), a type byte and a payload. The same letter means another
 packet in each direction, hence the two dictionaries `SERVER` and `CLIENT`.
@@ -23,34 +23,32 @@ def _packet(name: str, code: bytes, size: int, doc: str, *rows: Row, tail: str =
     return Message(name, code, size, head + at(3, *rows), doc, tail)
 
 
-DEBUG: Final = _packet("debug", b"+", 3, "Debug text, either direction (2.2.1)", tail="text")
+DEBUG: Final = _packet("debug", b"+", 3, "Debug text, either direction", tail="text")
 
 LOGIN_ACCEPTED: Final = _packet(
-    "login_accepted", b"A", 33, "Server: login accepted (2.2.2)",
+    "login_accepted", b"A", 33, "Server: login accepted",
     ("session", 10, Kind.ALPHA, "Session, padded on the right with spaces"),
     ("sequence", 20, Kind.NUMERIC, "Next sequence number, ASCII, padded on the left"),
 )  # fmt: skip
 LOGIN_REJECTED: Final = _packet(
-    "login_rejected", b"J", 4, "Server: login rejected (2.2.3)",
+    "login_rejected", b"J", 4, "Server: login rejected",
     ("reason", 1, Kind.ALPHA, "Reason", (("A", "not authorized"), ("S", "session not available"))),
 )  # fmt: skip
-SEQUENCED_DATA: Final = _packet("sequenced_data", b"S", 3, "Server: sequenced data (2.2.4)", tail="payload")
-SERVER_HEARTBEAT: Final = _packet("server_heartbeat", b"H", 3, "Server: heartbeat (2.2.5)")
-END_OF_SESSION: Final = _packet("end_of_session", b"Z", 3, "Server: end of session (2.2.6)")
+SEQUENCED_DATA: Final = _packet("sequenced_data", b"S", 3, "Server: sequenced data", tail="payload")
+SERVER_HEARTBEAT: Final = _packet("server_heartbeat", b"H", 3, "Server: heartbeat")
+END_OF_SESSION: Final = _packet("end_of_session", b"Z", 3, "Server: end of session")
 
 LOGIN_REQUEST: Final = _packet(
-    "login_request", b"L", 49, "Client: login request (2.3.1)",
+    "login_request", b"L", 49, "Client: login request",
     ("user", 6, Kind.ALPHA, "User name"),
     ("password", 10, Kind.ALPHA, "Password"),
     ("session", 10, Kind.ALPHA, "Requested session; blank: the current one"),
     ("sequence", 20, Kind.NUMERIC, "Next sequence number wanted; 0: only new messages"),
 )  # fmt: skip
-UNSEQUENCED_DATA: Final = _packet("unsequenced_data", b"U", 3, "Client: unsequenced data (2.3.2)", tail="payload")
-SERVER_UNSEQUENCED_DATA: Final = _packet(
-    "server_unsequenced_data", b"U", 3, "Server: unsequenced data (2.2.7)", tail="payload"
-)
-CLIENT_HEARTBEAT: Final = _packet("client_heartbeat", b"R", 3, "Client: heartbeat (2.3.3)")
-LOGOUT_REQUEST: Final = _packet("logout_request", b"O", 3, "Client: logout request (2.3.4)")
+UNSEQUENCED_DATA: Final = _packet("unsequenced_data", b"U", 3, "Client: unsequenced data", tail="payload")
+SERVER_UNSEQUENCED_DATA: Final = _packet("server_unsequenced_data", b"U", 3, "Server: unsequenced data", tail="payload")
+CLIENT_HEARTBEAT: Final = _packet("client_heartbeat", b"R", 3, "Client: heartbeat")
+LOGOUT_REQUEST: Final = _packet("logout_request", b"O", 3, "Client: logout request")
 
 SERVER: Final[dict[int, Message]] = {
     packet.type_byte: packet
