@@ -1,0 +1,1 @@
+"""Streams, layouts, memories and the register bus that components share."""
