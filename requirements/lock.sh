@@ -9,7 +9,8 @@ compile() {
   uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --no-emit-index-url --no-emit-find-links --output-file "requirements/$name.txt" "$@"
 }
-compile run pyproject.toml requirements/build.in --extra sim --extra files "$@"
-compile dev pyproject.toml --extra dev --constraint requirements/run.txt "$@"
-compile docs pyproject.toml --extra docs --constraint requirements/run.txt --constraint requirements/dev.txt "$@"
-compile timing pyproject.toml --extra boards --constraint requirements/run.txt "$@"
+compile build requirements/build.in "$@"
+compile run pyproject.toml --extra sim --extra files --constraint requirements/build.txt "$@"
+compile dev pyproject.toml --extra dev --constraint requirements/build.txt --constraint requirements/run.txt "$@"
+compile docs pyproject.toml --extra docs --constraint requirements/build.txt --constraint requirements/run.txt --constraint requirements/dev.txt "$@"
+compile timing pyproject.toml --extra boards --constraint requirements/build.txt --constraint requirements/run.txt "$@"

@@ -1,0 +1,124 @@
+# Every target prepares what it needs by itself: `make demo` on a fresh clone is enough. See `make help`.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts
+LOCKED := $(PIP) --require-hashes --no-build-isolation
+S := .venv/.stamps
+FOLDERS := hw gateware sw drivers sim
+
+export TICKGATE_CACHE ?= $(CURDIR)/build/cache
+export YOWASP_CACHE_DIR ?= $(CURDIR)/build/cache/yowasp
+export AMARANTH_USE_YOSYS := builtin
+unexport PYTHONPATH PYTHONHOME
+
+## setup: create .venv and install the locked tools (every target does this first)
+.PHONY: setup
+setup: $(S)/package
+
+## demo: generate a session, replay it through the gateware, compare, and leave a report in build/demo
+.PHONY: demo
+demo: setup
+	@$(BIN)/tickgate demo $(ARGS)
+
+## test: run the test suite (PYTEST="-k word" passes options to pytest)
+.PHONY: test
+test: setup $(S)/dev
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not soak" $(PYTEST)
+
+## sim: run the cocotb benches (STAGE=book for one, WAVES=1, FULL=1, SEED=7)
+.PHONY: sim
+sim: setup
+	@$(BIN)/tickgate sim $(if $(STAGE),--stage $(STAGE)) $(if $(WAVES),--waves) $(if $(FULL),--full) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+## compare: compare gateware and models on an ITCH file: make compare ITCH=file
+.PHONY: compare
+compare: setup
+	@[ -n "$(ITCH)" ] || { echo "compare: name the file: make compare ITCH=file" >&2; exit 2; }
+	@$(BIN)/tickgate compare "$(ITCH)" $(ARGS)
+
+## verilog: write the Verilog of the whole design, or of one stage (STAGE=book)
+.PHONY: verilog
+verilog: setup
+	@$(BIN)/tickgate verilog $(if $(STAGE),--stage $(STAGE)) $(ARGS)
+
+## timing: place and route with the YoWASP tools, which it installs: clock, cells, critical path (STAGE=book for one)
+.PHONY: timing
+timing: setup $(S)/timing
+	@$(BIN)/tickgate timing $(if $(STAGE),--stage $(STAGE)) $(ARGS)
+
+## lint: check style, types, import direction, documentation and generated files
+.PHONY: lint
+lint: setup $(S)/dev $(S)/docs links
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	MYPYPATH=build/ns $(BIN)/mypy $(addprefix -p tickgate.,$(FOLDERS))
+	PYTHONPATH=build/ns $(BIN)/lint-imports --no-logo
+	$(BIN)/python .ci/check_tree
+	$(if $(wildcard sw/report/generate_docs.py),$(BIN)/python -m tickgate.sw.report.generate_docs --check)
+	$(if $(wildcard docs/conf.py),$(SPHINX))
+
+## coverage: branch coverage of sw/spec and sw/model, which must be whole
+.PHONY: coverage
+coverage: setup $(S)/dev
+	@$(BIN)/python -m pytest -q -m "not soak" -o addopts="--import-mode=importlib --strict-markers" \
+	  --cov=tickgate.sw.spec --cov=tickgate.sw.model --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered \
+	  $(wildcard tests/spec tests/model tests/sw/spec tests/sw/model)
+
+## soak: run the long tests (10,000,000 messages)
+.PHONY: soak
+soak: setup $(S)/dev
+	@$(BIN)/python -m pytest -m soak $(PYTEST)
+
+SPHINX = $(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html docs build/docs
+
+## docs: build the documentation into build/docs, warnings are errors
+.PHONY: docs
+docs: setup $(S)/docs
+	@$(SPHINX)
+	@echo "build/docs/index.html"
+
+## clean: remove build/ (what was generated, cached and reported); .venv stays
+.PHONY: clean
+clean:
+	rm -rf build dist
+
+## help: print this list
+.PHONY: help
+help:
+	@sed -n 's/^## \([a-z]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+# The import path tickgate.<folder> as links, for tools that cannot follow the editable installation.
+.PHONY: links
+links:
+	@mkdir -p build/ns/tickgate
+	@for folder in $(FOLDERS); do [ -e build/ns/tickgate/$$folder ] || ln -s ../../../$$folder build/ns/tickgate/$$folder; done
+
+# Installation. A stamp is newer than all that it was made from, so that a second run has nothing to do.
+$(S)/venv:
+	@command -v $(PYTHON) >/dev/null || { printf 'missing: %s, which runs everything\n  Debian package: python3\n' $(PYTHON) >&2; exit 2; }
+	@$(PYTHON) sw/cli/preflight.py
+	@echo "setup: creating .venv"
+	@$(PYTHON) -m venv .venv
+	@mkdir -p $(S) && touch $@
+
+$(S)/build: requirements/build.txt | $(S)/venv
+	@echo "setup: installing the build tools"
+	@$(LOCKED) -r $<
+	@touch $@
+
+$(S)/run $(S)/dev $(S)/docs $(S)/timing: $(S)/%: requirements/%.txt $(S)/build
+	@echo "setup: installing the locked packages of requirements/$*.txt"
+	@$(LOCKED) -r $<
+	@touch $@
+
+$(S)/package: $(S)/run pyproject.toml CMakeLists.txt drivers/CMakeLists.txt $(wildcard drivers/*.pyx drivers/*.pxd drivers/c/*.[ch])
+	@echo "setup: building the drivers"
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,53 @@
+"""Fixtures for all tests, and the rule that a skip is never a silent pass: with TICKGATE_CI=1 a skip is a failure."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the source tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real market data named by TICKGATE_DATA; skips where that is not set."""
+    if not os.environ.get("TICKGATE_DATA"):
+        pytest.skip("TICKGATE_DATA is not set")
+    return Path(os.environ["TICKGATE_DATA"])
+
+
+def _may_skip(reason: str) -> bool:
+    """Whether a skip stands in CI too: only real data that this machine does not have."""
+    if not os.environ.get("TICKGATE_CI"):
+        return True
+    return "TICKGATE_DATA" in reason and not os.environ.get("TICKGATE_DATA")
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome != "skipped":
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if not _may_skip(reason):
+        report.outcome = "failed"
+        report.longrepr = f"a skip is a failure in CI: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _forbid_skip(report)
+    return report
