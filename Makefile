@@ -54,14 +54,20 @@ timing: setup $(S)/timing
 	@$(BIN)/tickgate timing $(if $(STAGE),--stage $(STAGE)) $(ARGS)
 
 ## lint: check style, types, import direction, documentation and generated files
-.PHONY: lint
-lint: setup $(S)/dev $(S)/docs links
-	$(BIN)/ruff check .
+.PHONY: lint lint-style lint-types lint-imports lint-tree lint-generated lint-docs
+lint: lint-style lint-types lint-imports lint-tree lint-generated lint-docs
+lint-style: setup $(S)/dev
+	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
+lint-types: setup $(S)/dev links
 	MYPYPATH=build/ns $(BIN)/mypy $(addprefix -p tickgate.,$(FOLDERS))
-	PYTHONPATH=build/ns $(BIN)/lint-imports --no-logo
-	$(BIN)/python .ci/check_tree
+lint-imports: setup $(S)/dev links
+	PYTHONPATH=build/ns $(BIN)/lint-imports
+lint-tree:
+	$(PYTHON) .ci/check_tree
+lint-generated: setup
 	$(if $(wildcard sw/report/generate_docs.py),$(BIN)/python -m tickgate.sw.report.generate_docs --check)
+lint-docs: setup $(S)/docs
 	$(if $(wildcard docs/conf.py),$(SPHINX))
 
 ## coverage: branch coverage of sw/spec and sw/model, which must be whole

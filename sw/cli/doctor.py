@@ -78,10 +78,9 @@ def examine() -> Iterator[Finding]:
 
 
 def _system() -> Iterator[Finding]:
-    python_ok = sys.version_info >= preflight.MINIMUM_PYTHON
-    yield Finding(
-        "python", preflight.python_version(), "runs everything", OK if python_ok else MISSING, "" if python_ok else "apt install python3"
-    )
+    old = sys.version_info < preflight.MINIMUM_PYTHON
+    fix = "apt install python3" if old else ""
+    yield Finding("python", preflight.python_version(), "runs everything", MISSING if old else OK, fix)
     for program, package, purpose, option in preflight.PROGRAMS:
         yield _program(program, package, purpose, option, required=True)
     headers = preflight.has_headers()

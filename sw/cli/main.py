@@ -257,7 +257,7 @@ def _interrupt_on_sigterm() -> None:
 
     try:
         signal.signal(signal.SIGTERM, interrupt)
-        # A job that a shell starts in the background inherits an ignored SIGINT; the rule of status 130 holds there too.
+        # A job that a shell starts in the background inherits an ignored SIGINT; status 130 is promised there too.
         if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
     except ValueError:  # not the main thread: the caller owns the signals

@@ -59,7 +59,7 @@ def program_version(program: str, option: str) -> "str | None":
 
 
 def missing(compiled: bool = True) -> "list[tuple[str, str, str]]":
-    """List what is missing as (piece, Debian package, what it is for); ``compiled`` says whether anything is compiled."""
+    """List what is missing as (piece, Debian package, purpose); ``compiled`` tells whether a compiler is needed."""
     found = []
     if sys.version_info < MINIMUM_PYTHON:
         needed = ".".join(str(part) for part in MINIMUM_PYTHON)
