@@ -1,0 +1,1 @@
+"""One cocotb bench a stage; `tickgate.sim.cocotb_run` builds and runs them."""

