@@ -1,7 +1,8 @@
-"""A latency histogram with bounded relative error: compiled where it is installed, else in Python with the same results.
+"""A latency histogram with bounded relative error: compiled where it is installed, else in Python.
 
-Both kinds have the same members and the same buckets. A reported value is exact below ``2**precision_bits`` and
-otherwise at most ``1 / 2**(precision_bits - 1)`` too high (default: 0.1 %), never too low. Nothing is allocated on a record.
+Both kinds have the same members, the same buckets and the same results. A reported value is exact below
+``2**precision_bits`` and otherwise at most ``1 / 2**(precision_bits - 1)`` too high (default: 0.1 %), never too low.
+The compiled kind allocates nothing on a record.
 
 Reference: the bucket layout is that of HdrHistogram (hdrhistogram.org), with powers of two instead of decimal digits.
 """

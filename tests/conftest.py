@@ -4,7 +4,12 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine is no finding: no deadline for one example. The blob of a failure replays it anywhere.
+hypothesis.settings.register_profile("tickgate", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("tickgate")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

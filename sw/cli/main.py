@@ -92,11 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _interrupt_on_sigterm()
     try:
-        status = _dispatch(arguments)
+        try:
+            status = _dispatch(arguments)
+        except SystemExit as leaving:  # argparse: 0 after --help and --version, 2 after wrong arguments
+            status = leaving.code if isinstance(leaving.code, int) else EXIT_USER_ERROR
         sys.stdout.flush()
         return status
-    except SystemExit as leaving:  # argparse: 0 after --help and --version, 2 after wrong arguments
-        return leaving.code if isinstance(leaving.code, int) else EXIT_USER_ERROR
     except UserError as mistake:
         return _fail(str(mistake))
     except KeyboardInterrupt:
@@ -201,6 +202,7 @@ def _own_version() -> str:
 
 
 def _fail(text: str) -> int:
+    _drain_output()  # standard output itself may be what has no space left
     first, *rest = text.splitlines() or ["unknown error"]
     print(f"tickgate: error: {first}", file=sys.stderr)
     for line in rest:
@@ -241,12 +243,19 @@ def _missing_package_text(error: ModuleNotFoundError) -> str | None:
 
 
 def _reader_left() -> int:
-    # The reader of a pipe (head, less) has gone: that is its right. What is still buffered goes nowhere, else the
-    # interpreter complains on its way out.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    # The reader of a pipe (head, less) has gone: that is its right.
+    _drain_output()
     return 128 + signal.SIGPIPE
+
+
+def _drain_output() -> None:
+    """Flush standard output, or drop what cannot be written: the interpreter would complain of it on its way out."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _interrupt_on_sigterm() -> None:
