@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError
 
 import pytest
+
 from tickgate.sw.cli import doctor, main, preflight
 
 

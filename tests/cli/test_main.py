@@ -11,6 +11,7 @@ import types
 from pathlib import Path
 
 import pytest
+
 from tickgate.sw.cli import main as launcher
 from tickgate.sw.spec.errors import UserError
 

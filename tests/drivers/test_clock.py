@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from tickgate.drivers import clock as facade
 
 _clock = pytest.importorskip("tickgate.drivers._clock", reason="the compiled drivers are not installed (make setup)")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tickgate.drivers.histogram import Histogram, PureHistogram, compiled
 
 hdr = pytest.importorskip("hdrh.histogram")
