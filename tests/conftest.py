@@ -41,10 +41,11 @@ def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     if not _may_skip(reason):
         report.outcome = "failed"
+        vars(report).pop("wasxfail", None)  # with it, pytest would not count the failure
         report.longrepr = f"a skip is a failure in CI: {reason}"
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: it also sees what pytest makes of an xfail mark
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     _forbid_skip(report)

@@ -19,7 +19,8 @@ DATA = "def test_x(data_dir): assert data_dir\n"
 
 def run(repository: Path, folder: Path, text: str, *options: str, **env: str) -> subprocess.CompletedProcess:
     (folder / "conftest.py").write_text((repository / "tests/conftest.py").read_text())
-    (folder / "test_it.py").write_text(text + "def test_other(): pass\n")
+    (folder / "test_it.py").write_text(text)
+    (folder / "test_other.py").write_text("def test_other(): pass\n")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TICKGATE_", "PYTEST_"))}
     words = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(folder), *options, str(folder)]
     return subprocess.run(words, capture_output=True, text=True, env=clean | env, cwd=folder, check=False)

@@ -111,8 +111,8 @@ def test_compare_without_a_file_says_how(repository):
 
 def test_missing_python_is_named_with_its_package(repository, tmp_path):
     done = subprocess.run(
-        ["make", "-f", str(repository / "Makefile"), "PYTHON=no-such-python", "setup"],
-        cwd=tmp_path,
+        ["make", f"S={tmp_path}", "PYTHON=no-such-python", "setup"],
+        cwd=repository,
         capture_output=True,
         text=True,
         check=False,
