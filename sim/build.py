@@ -1,0 +1,148 @@
+"""Compiles a design into a shared object with the C interface of `harness.cpp`, once per design (see `sim.cache`)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickgate.sim import cache, verilator
+from tickgate.sw.spec.errors import UserError
+from tickgate.sw.spec.events import TRACES
+from tickgate.sw.spec.sizes import Sizes
+
+HARNESS = Path(__file__).with_name("harness.cpp")
+_VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "0", "--noassert", "-Wno-fatal", "-Wno-lint",
+             "-Wno-UNOPTFLAT", "--output-split", "20000", "--prefix", "Vdevice", "--top-module", "device",
+             "--Mdir", "obj")  # fmt: skip
+_COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVERILATOR=1", "-DVM_COVERAGE=0",
+            "-DVM_SC=0", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0", "-DVL_IGNORE_UNKNOWN_ARCH", "-faligned-new",
+            "-fcf-protection=none", "-w")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory that full dumps read: its Verilog name below a module, and its shape."""
+
+    module: str
+    name: str
+    width: int
+    depth: int
+
+
+def dump_memories(sizes: Sizes) -> tuple[Memory, ...]:
+    """The memories and registers of the book that `tickgate.gateware.book.decode_dump` takes."""
+    from tickgate.gateware import book
+
+    return tuple(Memory(*row) for row in book.dump_signals(sizes))
+
+
+def _public(memories: tuple[Memory, ...]) -> str:
+    lines = [f'public_flat_rd -module "{m.module}" -var "{m.name}"' for m in memories]
+    return "\n".join(["`verilator_config", *lines, ""])
+
+
+def _mangled(name: str) -> str:
+    text = name.replace("\\", "")
+    text = text.replace("__", "___05F")
+    return re.sub(r"[^A-Za-z0-9_]", lambda m: f"__{ord(m.group()):03X}", text)
+
+
+def _find_member(root_header: str, memory: Memory) -> str:
+    names = re.findall(r"[^\w](\w+)[;{]", root_header)
+    want = _mangled(memory.name)
+    found = [n for n in names if n == want or n.endswith(f"__DOT__{want}")]
+    inside = [n for n in found if _mangled(memory.module.rsplit(".", 1)[-1]) in n] or found
+    if len(inside) != 1:
+        raise RuntimeError(f"memory {memory.module}/{memory.name} is {len(inside)} members of the model, not one")
+    return inside[0]
+
+
+def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -> str:
+    sample = " ".join(
+        f"if (top->trace_{stage}___05Fvalid) trace({number}, top->trace_{stage}___05Fpayload, {record.size_bytes});"
+        for number, (stage, record) in enumerate(TRACES.items())
+    )
+    cases = []
+    for number, memory in enumerate(memories):
+        member = f"top->rootp->{_find_member(root_header, memory)}"
+        row_bytes = 1 if memory.width <= 8 else 2 if memory.width <= 16 else 4 if memory.width <= 32 else 8
+        if memory.width > 64:
+            row_bytes = 4 * -(-memory.width // 32)
+        words = -(-memory.width // 64)
+        body = (
+            f"for (size_t i = 0; i < {memory.depth}; i++) {{ "
+            f"for (int w = 0; w < {words}; w++) into[i * {words} + w] = 0; "
+            f"std::memcpy(into + i * {words}, reinterpret_cast<const uint8_t*>(&{member}) + i * {row_bytes}, {row_bytes}); }}"
+            f" return {words};"
+        )
+        cases.append(f"case {number}: {{ {body} }}")
+    return "\n".join(
+        [
+            '#include "Vdevice.h"',
+            '#include "Vdevice___024root.h"',
+            "using Model = Vdevice;",
+            f"#define TICKGATE_WAVES {int(waves)}",
+            f"enum {{ TRACE_COUNT = {len(TRACES)} }};",
+            f"#define SAMPLE_TRACES(top) {sample}",
+            "#define CLEAR_INPUTS(top) top->i_a___05Fvalid = top->i_b___05Fvalid = top->i_inject___05Fvalid = 0; "
+            "top->bus___05Fw_en = top->bus___05Fr_en = 0; top->o_orders___05Fready = top->o_telemetry___05Fready = 0;",
+            "static inline int64_t read_memory(Model* top, int number, uint64_t* into) { switch (number) {",
+            *cases,
+            "} return -1; }",
+            "#define READ_MEMORY(top, number, into) read_memory(top, number, into)",
+            "",
+        ]
+    )
+
+
+def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] = frozenset()) -> Path:
+    """Path of the compiled device of these sizes; built where the cache has none.
+
+    Raises
+    ------
+    UserError: no C++ compiler. RuntimeError: a tool failed; the message ends with what it printed.
+    """
+    key = cache.design_hash("device", sizes, waves, sorted(faults), HARNESS.read_bytes(), _VERILATE, _COMPILE)
+
+    def make(folder: Path) -> None:
+        from tickgate.gateware.build import to_verilog
+        from tickgate.gateware.top import Top
+
+        compiler = shutil.which(os.environ.get("CXX", "g++"))
+        if compiler is None:
+            raise UserError("no C++ compiler: install the Debian package g++")
+        text = to_verilog(Top(sizes, trace=True, faults=faults), name="device")
+        (folder / "device.v").write_text(verilator.strip_zero_memories(text))
+        memories = dump_memories(sizes)
+        (folder / "public.vlt").write_text(_public(memories))
+        waves_flags = ["--trace-vcd"] if waves else []
+        verilator.run(
+            [str(verilator.bin_folder() / "verilator"), *_VERILATE, *waves_flags, "public.vlt", "device.v"], folder
+        )
+        obj = folder / "obj"
+        root = (obj / "Vdevice___024root.h").read_text()
+        (obj / "ports.h").write_text(_ports_header(root, memories, waves))
+        shutil.copy(HARNESS, obj / "harness.cpp")
+        include = verilator.bin_folder().parent / "include"
+        runtime = ["verilated.cpp", "verilated_threads.cpp"] + (["verilated_vcd_c.cpp"] if waves else [])
+        sources = sorted(obj.glob("*.cpp")) + [include / name for name in runtime]
+        flags = [*_COMPILE, f"-DVM_TRACE={int(waves)}", f"-DVM_TRACE_VCD={int(waves)}", "-I.", f"-I{include}",
+                 f"-I{include}/vltstd"]  # fmt: skip
+
+        def compile_one(source: Path) -> str:
+            name = f"{source.stem}.o"
+            # Start-up code runs once and is most of the text of deep memories.
+            level = ["-O0"] if "Slow" in source.stem or "Syms" in source.stem else []
+            verilator.run([compiler, *flags, *level, "-c", str(source), "-o", name], obj)
+            return name
+
+        with ThreadPoolExecutor(max(2, (os.cpu_count() or 2))) as pool:
+            objects = list(pool.map(compile_one, sources))
+        verilator.run([compiler, "-shared", "-o", "../device.so", *objects, "-pthread"], obj)
+        shutil.rmtree(obj)
+
+    return cache.entry("waves" if waves else "device", key, make) / "device.so"
