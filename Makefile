@@ -62,7 +62,7 @@ lint-style: setup $(S)/dev
 lint-types: setup $(S)/dev links
 	MYPYPATH=build/ns $(BIN)/mypy $(addprefix -p tickgate.,$(FOLDERS))
 lint-imports: setup $(S)/dev links
-	PYTHONPATH=build/ns $(BIN)/lint-imports
+	PYTHONPATH=build/ns $(BIN)/lint-imports --no-logo
 lint-tree:
 	$(PYTHON) .ci/check_tree
 lint-generated: setup
