@@ -76,8 +76,8 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -
         body = (
             f"for (size_t i = 0; i < {memory.depth}; i++) {{ "
             f"for (int w = 0; w < {words}; w++) into[i * {words} + w] = 0; "
-            f"std::memcpy(into + i * {words}, reinterpret_cast<const uint8_t*>(&{member}) + i * {row_bytes}, {row_bytes}); }}"
-            f" return {words};"
+            f"std::memcpy(into + i * {words}, reinterpret_cast<const uint8_t*>(&{member}) + i * {row_bytes}, "
+            f"{row_bytes}); }} return {words};"
         )
         cases.append(f"case {number}: {{ {body} }}")
     return "\n".join(
