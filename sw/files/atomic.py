@@ -116,6 +116,6 @@ def open_output(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, packed)
         except BaseException:
             # Closing would write the rest, which on a full disk hides the first error.
-            packed.fileobj = None
+            packed.fileobj = None  # type: ignore[assignment]
             raise
         packed.close()

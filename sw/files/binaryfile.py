@@ -103,7 +103,11 @@ class BinaryFileReader(MessageSource):
         self._stream.close()
 
     def read_blocks(self) -> Iterator[Block]:
-        """The messages in blocks of a few megabytes; each is checked as the class says."""
+        """The messages in blocks of a few megabytes; each is checked as the class says. Closes the file at the end."""
+        with self._stream:
+            yield from self._blocks()
+
+    def _blocks(self) -> Iterator[Block]:
         rest = b""
         base = 0
         while True:

@@ -15,7 +15,7 @@ import numpy as np
 from tickgate.sw.files.block import LENGTH_SIZE, Block
 from tickgate.sw.files.frames import locate_tcp, locate_udp
 from tickgate.sw.files.pcap import PcapReader
-from tickgate.sw.files.sniff import SAMPLE_RECORDS, judge_itch
+from tickgate.sw.files.sniff import SAMPLE_RECORDS, judge_itch, records
 from tickgate.sw.files.source import MessageSource
 from tickgate.sw.files.stream import ByteStream
 from tickgate.sw.spec import itch, mold, soup
@@ -113,7 +113,7 @@ class MoldSource(MessageSource):
         self.first_time_ns: int | None = None
         self.last_time_ns: int | None = None
         self.ended = False
-        self._check = check
+        self._sample: list[tuple[int, int]] | None = [] if check else None
         self._block_bytes = block_bytes
         self._soup_packets = 0
         self._parts: list[bytes] = []
@@ -131,22 +131,17 @@ class MoldSource(MessageSource):
 
     def read_blocks(self) -> Iterator[Block]:
         """The messages in blocks of about a megabyte; a message with a wrong length is delivered as it came."""
-        judged = not self._check
         for time_ns, frame in self._reader.packets():
             if self.first_time_ns is None:
                 self.first_time_ns = time_ns
             self.last_time_ns = time_ns
             self._frame(frame)
-            if self._size >= self._block_bytes and (judged or len(self._starts) >= SAMPLE_RECORDS):
-                block = self._take()
-                judged = judged or self._judge(block)
-                yield block
+            if self._size >= self._block_bytes:
+                yield self._take()
         block = self._take()
         if self.session is None:
             raise UserError(f"{self.path}: {self._what_it_is()}")
         if len(block):
-            if not judged:
-                self._judge(block)
             yield block
 
     def _frame(self, frame: bytes) -> None:
@@ -181,6 +176,9 @@ class MoldSource(MessageSource):
             self.expected = sequence
         old = self.expected - sequence
         if count:
+            if self._sample is not None and len(self._sample) < SAMPLE_RECORDS:
+                # Short blocks too, which are never delivered: they tell a dialect.
+                self._sample += records(payload[mold.HEADER_SIZE :], min(count, SAMPLE_RECORDS - len(self._sample)))
             self._blocks(payload, count, old)
 
     def _blocks(self, payload: bytes, count: int, old: int) -> None:
@@ -214,6 +212,8 @@ class MoldSource(MessageSource):
             self.expected += len(starts)
 
     def _take(self) -> Block:
+        if self._sample:
+            judge_itch(self._sample, self.path, "the MoldUDP64 packets carry messages of another protocol")
         data = b"".join(self._parts)
         offsets = np.array(self._starts, dtype=np.int64)
         lengths = np.diff(np.append(offsets, len(data) + LENGTH_SIZE)) - LENGTH_SIZE
@@ -229,11 +229,6 @@ class MoldSource(MessageSource):
                 self.drops[Drop.UNKNOWN_TYPE] += int(number)
                 self.unknown[int(code)] += int(number)
         return block
-
-    def _judge(self, block: Block) -> bool:
-        sample = list(zip(block.types.tolist(), block.lengths.tolist(), strict=True))[:SAMPLE_RECORDS]
-        judge_itch(sample, self.path, "the MoldUDP64 packets carry messages of another protocol")
-        return True
 
     def _what_it_is(self) -> str:
         if not self._reader.packets_read:

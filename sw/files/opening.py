@@ -9,15 +9,17 @@ from tickgate.sw.files.source import MessageSource
 from tickgate.sw.files.stream import ByteStream
 
 
-def open_source(path: str | os.PathLike[str]) -> MessageSource:
+def open_source(path: str | os.PathLike[str] | ByteStream) -> MessageSource:
     """The messages of a BinaryFILE, pcap or pcapng, plain or gzip: the content decides, not the name.
+
+    A stream that has not been read from is taken as it is, and closed with the source.
 
     Raises
     ------
     UserError
         No such file, empty, or none of these kinds; see `sniff`. While reading: see the readers.
     """
-    stream = ByteStream(path)
+    stream = path if isinstance(path, ByteStream) else ByteStream(path)
     try:
         kind = sniff(stream.head, stream.path)
     except BaseException:

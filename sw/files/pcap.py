@@ -101,8 +101,9 @@ class PcapReader:
         self.close()
 
     def packets(self) -> Iterator[tuple[int, bytes]]:
-        """(time_ns, frame) of each packet, in the order of the file."""
-        return self._packets_pcap() if self.kind is FileKind.PCAP else self._packets_pcapng()
+        """(time_ns, frame) of each packet, in the order of the file. Closes the file at the end."""
+        with self._stream:
+            yield from self._packets_pcap() if self.kind is FileKind.PCAP else self._packets_pcapng()
 
     def _exactly(self, count: int, what: str, offset: int) -> bytes:
         data = self._stream.read(count)

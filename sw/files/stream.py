@@ -48,6 +48,7 @@ class ByteStream:
         self._file: BinaryIO = self._raw
         self.position = 0
         """Bytes handed out so far (of the decompressed content)."""
+        self._raw_position = 0
         try:
             self.size_bytes = os.fstat(self._raw.fileno()).st_size
             self.compressed = cast(io.BufferedReader, self._raw).peek(2)[:2] == GZIP_MAGIC
@@ -96,10 +97,14 @@ class ByteStream:
         """Share of the file that was read from the disk, 0 to 1."""
         if not self.size_bytes:
             return 0.0
-        return min(self._raw.tell() / self.size_bytes, 1.0)
+        if not self._raw.closed:
+            self._raw_position = self._raw.tell()
+        return min(self._raw_position / self.size_bytes, 1.0)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; may be called again."""
+        if not self._raw.closed:
+            self._raw_position = self.size_bytes if not self._raw.seekable() else self._raw.tell()
         self._file.close()
         self._raw.close()
 
