@@ -23,7 +23,11 @@ TIMED = ("cycle", "stamp")
 
 
 class Notice(IntEnum):
-    """In-band news from the feed. It applies after a message ending in its word, before one starting there."""
+    """In-band news from the feed. It applies after a message ending in its word, before one starting there.
+
+    GAP is told when a packet's headers are accepted, SYNC and MARK when the type byte of the message that they precede
+    arrives (where both are due, MARK alone), FCS behind the frame's last word, NEW_SESSION at the commit.
+    """
 
     NONE = 0
     GAP = 1  # `seq` first missing, `count` missing
@@ -58,7 +62,11 @@ class ItchStatus(IntEnum):
 
 
 class StateOp(IntEnum):
-    """What a STATE event does to SymbolState: set or clear `state_bits` of one slot or of all."""
+    """What a STATE event does to SymbolState: set or clear `state_bits` of one slot or of all.
+
+    A STATE event of type H also clears NO_STATE first, whatever its operation (`normalise.RULES` has every rule: W sets
+    BREAKER in every slot, and the T of an H clears it in its own).
+    """
 
     SET = 0
     CLEAR = 1
@@ -85,7 +93,7 @@ FEED_WORD = record(
     ("end_lane", 3, "its byte lane"),
     ("stamp", 64, "core cycle in which the word was valid at the device's input"),
     ("notice", 3, "Notice"),
-    ("notice_seq", 64, "GAP: first missing; MARK and SYNC: the message that follows"),
+    ("notice_seq", 64, "GAP: first missing; MARK and SYNC: the message that follows; else 0"),
     ("notice_count", 64, "GAP: how many are missing"),
 )
 
@@ -96,16 +104,16 @@ EVENT = record(
     ("notice", 3, "Notice, where kind is NOTICE; NONE there means a known type with a wrong length"),
     ("slot", 6, "slot of the message's locate"),
     ("every_slot", 1, "concerns all slots (NOTICE, market-wide STATE)"),
-    ("side", 1, "ADD: 0 buy, 1 sell"),
-    ("bad_side", 1, "ADD: side is neither B nor S"),
+    ("side", 1, "ADD, TRADE: 0 buy, 1 sell"),
+    ("bad_side", 1, "ADD, TRADE: side is neither B nor S"),
     ("reference", 64, "order reference; the original one of a REPLACE"),
     ("new_reference", 64, "REPLACE: the new one"),
     ("quantity", 32, "shares"),
     ("price_e4", 32, "price"),
     ("state_op", 1, "STATE: StateOp"),
     ("state_bits", 5, "STATE: SymbolState bits set or cleared"),
-    ("itch_type", 8, "message type, ASCII"),
-    ("seq", 64, "sequence number"),
+    ("itch_type", 8, "message type, ASCII; 0 where kind is NOTICE"),
+    ("seq", 64, "sequence number; of a notice: its notice_seq"),
     ("stamp", 64, "core cycle of the deciding byte"),
 )
 
@@ -210,7 +218,7 @@ _HEAD = (
 
 FEED_TRACE = record(
     "feed_trace",
-    "One record for each delivered message and each notice.",
+    "One record for each delivered message and each notice (its seq is the notice_seq, its length 0).",
     *_HEAD,
     ("item", 8, "FeedItem"),
     ("notice", 8, "Notice"),
@@ -234,7 +242,7 @@ ITCH_TRACE = record(
     ("kind", 8, "EventKind, 0 unless status is EVENT, WRONG_LENGTH or NOTICE"),
     ("notice", 8, "Notice"),
     ("slot", 8, "slot, NO_SLOT for every or none"),
-    ("side", 8, "ADD: 0 buy, 1 sell, 2 bad"),
+    ("side", 8, "ADD, TRADE: 0 buy, 1 sell, 2 bad"),
     ("state_op", 8, "STATE: StateOp"),
     ("state_bits", 8, "STATE: SymbolState bits"),
     aligned=True,

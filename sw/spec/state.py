@@ -40,10 +40,14 @@ class Anomaly(IntEnum):
 class Drop(IntEnum):
     """Why a frame, packet or message was not used; each has its own counter.
 
-    The first group counts frames, the first cause in this order wins; the rest count messages or packets.
+    RUNT to SESSION count frames: the first cause in this order wins. The rest count messages or packets, independently.
+    The blocks of a packet are walked in order, `count` times, until one of these ends it: fewer than 2 bytes are left
+    inside the UDP length (BLOCK_OVERRUN), the length field did not arrive (TRUNCATED), the length is below 12
+    (BLOCK_SHORT), the block ends beyond the UDP length (BLOCK_OVERRUN), its last byte did not arrive (TRUNCATED).
+    A message is delivered, or counted DUPLICATE, when its last byte arrives.
     """
 
-    RUNT = 0  # frame ends before its headers do
+    RUNT = 0  # frame shorter than its headers, Ethernet to MoldUDP64: 62 bytes, 66 with a tag, whatever it holds
     ETHERTYPE = 1  # not IPv4, or a second VLAN tag
     IP_VERSION = 2  # not version 4
     IP_OPTIONS = 3  # header length is not 20 bytes
@@ -54,15 +58,15 @@ class Drop(IntEnum):
     LENGTH = 8  # UDP length below 28 (8 + MoldUDP64's 20), or beyond the IP total length less 20
     SESSION = 9  # another MoldUDP64 session name
     BLOCK_SHORT = 10  # packets ended by a block below 12 bytes
-    BLOCK_OVERRUN = 11  # packets ended by a block that reaches past the UDP length
+    BLOCK_OVERRUN = 11  # packets ended by a block that reaches (itself, or its length field) past the UDP length
     TRUNCATED = 12  # frames that end before the UDP length does, after a good header
     DUPLICATE = 13  # messages below the expected sequence number
     UNKNOWN_TYPE = 14  # messages of a type that is not in ITCH 5.0
     WRONG_LENGTH = 15  # messages of a known type with a wrong length
     UNSUBSCRIBED = 16  # messages of a locate that no slot has
     CLEARING = 17  # order messages that arrived while the tables were swept
-    ERROR_FRAME = 18  # frames with `error` on their last word
-    LINE_BUSY = 19  # frames of line B that began while line A was in a frame
+    ERROR_FRAME = 18  # frames with `error` on their last word, beside any other cause
+    LINE_BUSY = 19  # frames that began while the other line was in one (both at once: B's); no other cause
     EVENT_OVERFLOW = 20  # events lost in front of the book: every slot turns `overflow`
 
 

@@ -1,0 +1,183 @@
+"""How an ITCH message becomes an event: one rule a type, from which the model and the gateware are both derived.
+
+A rule names the event's kind, which ITCH field fills which event field, the *deciding* field (the event's stamp is the
+cycle in which the word that holds this field's last byte was valid at the device's input), and what the message does
+to the trading state. Event fields that a rule does not name are 0.
+
+Order of judgement, for every message that the feed delivers:
+
+1. the type byte is not in ITCH 5.0: `ItchStatus.UNKNOWN_TYPE`, no event;
+2. the length is not the type's: `WRONG_LENGTH`, an event of kind NOTICE with notice NONE (every slot);
+3. the rule is not `every_slot` and no slot has the message's locate: `UNSUBSCRIBED`, no event;
+4. else `EVENT`, one event.
+
+Trace records of cases 1 to 3 carry the type byte and the sequence number; their slot is NO_SLOT and all event fields
+(reference to price, side, state) are 0. An event of kind NOTICE (also WRONG_LENGTH) has itch_type 0, slot 0 and
+every_slot 1; its `seq` is the message's (WRONG_LENGTH), or the notice's `notice_seq` (0 for FCS and NEW_SESSION).
+`itch_type` in the trace of a WRONG_LENGTH is the type byte.
+
+Source: SEMANTICS "Trading state", Nasdaq TotalView-ITCH 5.0 sections 1.2 to 1.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tickgate.sw.spec import itch
+from tickgate.sw.spec.events import EventKind, StateOp
+from tickgate.sw.spec.fields import Message
+from tickgate.sw.spec.state import SymbolState
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """Set or clear bits of `SymbolState`."""
+
+    op: StateOp
+    bits: SymbolState
+
+
+NO_CHANGE: Final = StateChange(StateOp.SET, SymbolState(0))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one ITCH type becomes.
+
+    Parameters
+    ----------
+    message: table of the type.
+    kind: kind of the event.
+    fields: event field (`reference`, `new_reference`, `quantity`, `price_e4`, `side`) to the ITCH field that fills it.
+    deciding: ITCH field whose last byte decides; "" means the last byte of the message.
+    every_slot: concerns all slots; the locate is not looked at.
+    state_field: one-byte ITCH field that selects the state change; "" where the type changes none or always the same.
+    state_changes: byte of `state_field` to the change.
+    state_else: the change for any other byte.
+
+    Raises
+    ------
+    ValueError: a field that is not in the message, or a state field of more than one byte.
+    """
+
+    message: Message
+    kind: EventKind
+    fields: tuple[tuple[str, str], ...] = ()
+    deciding: str = ""
+    every_slot: bool = False
+    state_field: str = ""
+    state_changes: tuple[tuple[bytes, StateChange], ...] = ()
+    state_else: StateChange = NO_CHANGE
+
+    def __post_init__(self) -> None:
+        names = [name for _, name in self.fields] + [name for name in (self.deciding, self.state_field) if name]
+        missing = sorted(set(names) - set(self.message.names))
+        if missing:
+            raise ValueError(f"{self.message.name} has no field {', '.join(missing)}")
+        if self.state_field and self.message.field(self.state_field).size != 1:
+            raise ValueError(f"{self.message.name}.{self.state_field} must be one byte to select a state")
+
+    @property
+    def type_byte(self) -> int:
+        """The type's ASCII code."""
+        return self.message.type_byte
+
+    @property
+    def deciding_offset(self) -> int:
+        """Offset of the deciding byte from the start of the message."""
+        return self.message.field(self.deciding).end - 1 if self.deciding else self.message.size - 1
+
+    def field_map(self) -> dict[str, str]:
+        """Event field to ITCH field."""
+        return dict(self.fields)
+
+    def state_change(self, value: bytes) -> StateChange:
+        """What a message with this byte in its state field does to the trading state."""
+        return dict(self.state_changes).get(bytes(value), self.state_else)
+
+
+_ADD = (("reference", "reference"), ("side", "side"), ("quantity", "shares"), ("price_e4", "price_e4"))
+_REDUCE = (("reference", "reference"), ("quantity", "shares"))
+
+
+def _set(bits: SymbolState) -> StateChange:
+    return StateChange(StateOp.SET, bits)
+
+
+def _clear(bits: SymbolState) -> StateChange:
+    return StateChange(StateOp.CLEAR, bits)
+
+
+_CLOSE, _OPEN = _set(SymbolState.CLOSED), _clear(SymbolState.CLOSED)
+
+_STATED: Final[tuple[Rule, ...]] = (
+    Rule(itch.ADD_ORDER, EventKind.ADD, _ADD, "price_e4"),
+    Rule(itch.ADD_ORDER_MPID, EventKind.ADD, _ADD, "price_e4"),
+    Rule(itch.ORDER_EXECUTED, EventKind.EXECUTE, _REDUCE, "shares"),
+    # The execution price of a C is told, but the book does not use it: the shares decide.
+    Rule(itch.ORDER_EXECUTED_WITH_PRICE, EventKind.EXECUTE, (*_REDUCE, ("price_e4", "price_e4")), "shares"),
+    Rule(itch.ORDER_CANCEL, EventKind.CANCEL, _REDUCE, "shares"),
+    Rule(itch.ORDER_DELETE, EventKind.DELETE, (("reference", "reference"),), "reference"),
+    Rule(
+        itch.ORDER_REPLACE,
+        EventKind.REPLACE,
+        (
+            ("reference", "original_reference"),
+            ("new_reference", "new_reference"),
+            ("quantity", "shares"),
+            ("price_e4", "price_e4"),
+        ),
+        "price_e4",
+    ),
+    Rule(itch.TRADE, EventKind.TRADE, _ADD, "price_e4"),
+    # An H ends "no state yet" whatever it says: the book clears NO_STATE at every STATE event whose itch_type is H.
+    # T also ends a market-wide breaker for its symbol, because ITCH has no message that lifts one.
+    Rule(
+        itch.TRADING_ACTION,
+        EventKind.STATE,
+        deciding="trading_state",
+        state_field="trading_state",
+        state_changes=((b"T", _clear(SymbolState.HALTED | SymbolState.NO_STATE | SymbolState.BREAKER)),),
+        state_else=_set(SymbolState.HALTED),
+    ),
+    # Of any market; what is not the end of a halt halts.
+    Rule(
+        itch.OPERATIONAL_HALT,
+        EventKind.STATE,
+        deciding="action",
+        state_field="action",
+        state_changes=((b"T", _clear(SymbolState.OPERATIONAL_HALT)),),
+        state_else=_set(SymbolState.OPERATIONAL_HALT),
+    ),
+    # Of any level.
+    Rule(
+        itch.MWCB_STATUS,
+        EventKind.STATE,
+        deciding="breached_level",
+        every_slot=True,
+        state_else=_set(SymbolState.BREAKER),
+    ),
+    # A code that the specification does not know changes nothing (an event with no bits).
+    Rule(
+        itch.SYSTEM_EVENT,
+        EventKind.STATE,
+        deciding="event_code",
+        every_slot=True,
+        state_field="event_code",
+        state_changes=((b"M", _CLOSE), (b"E", _CLOSE), (b"C", _CLOSE), (b"O", _OPEN), (b"S", _OPEN), (b"Q", _OPEN)),
+    ),
+)
+
+
+def _rules() -> dict[int, Rule]:
+    stated = {rule.type_byte: rule for rule in _STATED}
+    return {m.type_byte: stated.get(m.type_byte) or Rule(m, EventKind.OTHER) for m in itch.ALL}
+
+
+RULES: Final[Mapping[int, Rule]] = _rules()
+"""The rule of each type byte of ITCH 5.0; types that are not stated above are OTHER."""
+
+STATE_BITS_CLEARED_BY_ANY_H: Final = SymbolState.NO_STATE
+"""The book clears these at every STATE event with itch_type H, before it sets or clears `state_bits`."""
