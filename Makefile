@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -11,6 +12,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts
 LOCKED := $(PIP) --require-hashes --no-build-isolation
 S := .venv/.stamps
+PACKAGE := $(S)/package$(if $(TICKGATE_PURE),-pure)
 FOLDERS := hw gateware sw drivers sim
 
 export TICKGATE_CACHE ?= $(CURDIR)/build/cache
@@ -20,7 +22,7 @@ unexport PYTHONPATH PYTHONHOME
 
 ## setup: create .venv and install the locked tools (every target does this first)
 .PHONY: setup
-setup: $(S)/package
+setup: $(PACKAGE)
 
 ## demo: generate a session, replay it through the gateware, compare, and leave a report in build/demo
 .PHONY: demo
@@ -124,7 +126,7 @@ $(S)/run $(S)/dev $(S)/docs $(S)/timing: $(S)/%: requirements/%.txt $(S)/build
 	@$(LOCKED) -r $<
 	@touch $@
 
-$(S)/package: $(S)/run pyproject.toml CMakeLists.txt drivers/CMakeLists.txt $(wildcard drivers/*.pyx drivers/*.pxd drivers/c/*.[ch])
-	@echo "setup: building the drivers"
+$(PACKAGE): $(S)/run pyproject.toml CMakeLists.txt drivers/CMakeLists.txt $(wildcard drivers/*.pyx drivers/*.pxd drivers/c/*.[ch])
+	@echo "setup: $(if $(TICKGATE_PURE),installing without the compiled drivers (TICKGATE_PURE),building the drivers)"
 	@$(PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
+	@rm -f $(S)/package $(S)/package-pure && touch $@
