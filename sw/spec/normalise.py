@@ -110,7 +110,9 @@ def _clear(bits: SymbolState) -> StateChange:
     return StateChange(StateOp.CLEAR, bits)
 
 
-_CLOSE, _OPEN = _set(SymbolState.CLOSED), _clear(SymbolState.CLOSED)
+_CLOSE = _set(SymbolState.CLOSED)
+#: What opens a day also ends a breaker of the day before.
+_OPEN = _clear(SymbolState.CLOSED | SymbolState.BREAKER)
 
 _STATED: Final[tuple[Rule, ...]] = (
     Rule(itch.ADD_ORDER, EventKind.ADD, _ADD, "price_e4"),
