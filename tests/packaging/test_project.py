@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,8 @@ def test_extras_named_by_the_launcher_exist(project):
     assert {entry.extra for entry in BUILTIN.values() if entry.extra} <= extras
     for package, extra in EXTRA_OF_PACKAGE.items():
         brought = {canonicalize_name(Requirement(r).name) for r in project["project"]["optional-dependencies"][extra]}
-        assert canonicalize_name(package) in brought, package
+        distributions = packages_distributions().get(package, [package])
+        assert brought & {canonicalize_name(distribution) for distribution in distributions}, package
 
 
 @pytest.mark.parametrize("name", LOCKS)
