@@ -1,0 +1,1 @@
+"""Gateware against the reference models, message by message, on a market data file."""

@@ -1,0 +1,168 @@
+"""The frames that a comparison feeds: packed from a file of messages, or as they stand in a capture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tickgate.sw.files.block import Block, block_of
+from tickgate.sw.files.frames import locate_udp
+from tickgate.sw.files.mold_source import MoldSource, is_mold
+from tickgate.sw.files.opening import open_source
+from tickgate.sw.files.packer import ALIGNMENT, Addressing, Frames, Packer
+from tickgate.sw.files.pcap import PcapReader
+from tickgate.sw.files.sniff import FileKind
+from tickgate.sw.spec import defaults, mold
+from tickgate.sw.spec.errors import UserError
+from tickgate.sw.spec.state import Drop
+
+#: Messages (or frames of a capture) that a batch brings at most.
+BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class FeedIdentity:
+    """What a feed row needs to know of the frames: where they go, which session, and the first sequence number."""
+
+    dst_ip: int
+    dst_port: int
+    session: str
+    first_seq: int
+
+    def row(self) -> dict[str, int]:
+        """The values of `rows.FEED_ROW`."""
+        session = int.from_bytes(self.session.encode("latin-1").ljust(mold.SESSION_SIZE), "big")
+        return {"dst_ip": self.dst_ip, "dst_port": self.dst_port, "session": session, "first_seq": self.first_seq}
+
+
+def frames_of(packets: Iterable[tuple[int, bytes]]) -> Frames:
+    """Frames given one by one, in one buffer."""
+    times, parts, offsets, lengths, at = [], [], [], [], 0
+    for time_ns, frame in packets:
+        times.append(time_ns)
+        offsets.append(at)
+        lengths.append(len(frame))
+        padded = -(-len(frame) // ALIGNMENT) * ALIGNMENT
+        parts.append(frame.ljust(padded, b"\0"))
+        at += padded
+    zeros = np.zeros(len(offsets), dtype=np.int64)
+    return Frames(
+        np.frombuffer(b"".join(parts) or b"\0" * 8, dtype=np.uint8),
+        np.array(offsets, dtype=np.int64),
+        np.array(lengths, dtype=np.int64),
+        np.array(times, dtype=np.uint64),
+        zeros.astype(np.uint64),
+        zeros,
+    )
+
+
+class Input:
+    """A file as frames.
+
+    Parameters
+    ----------
+    path: BinaryFILE, pcap or pcapng, plain or gzip.
+    pack: messages a frame, None as many as fit; a capture's frames are taken as they stand.
+    start, limit: messages (of a capture: frames) skipped at the beginning, and taken at most.
+
+    Members
+    -------
+    is_capture: the file holds frames. progress: share of the file read by the pass under way.
+
+    Raises
+    ------
+    UserError: as `open_source`; a start behind the end is found while reading.
+    """
+
+    def __init__(self, path: Path, *, pack: int | None = None, start: int = 0, limit: int | None = None):
+        self.path = path
+        self._pack, self._start, self._limit = pack, start, limit
+        self.progress = 0.0
+        with open_source(path) as source:
+            self.is_capture = source.kind is not FileKind.BINARYFILE
+
+    def identity(self) -> FeedIdentity:
+        """Where the frames go; of a capture, its first MoldUDP64 packet says.
+
+        Raises
+        ------
+        UserError: no MoldUDP64 in the capture.
+        """
+        if not self.is_capture:
+            return FeedIdentity(
+                defaults.FEED_IP, defaults.FEED_PORT, defaults.FEED_SESSION, defaults.FEED_FIRST_SEQUENCE
+            )
+        reader = PcapReader(self.path)
+        with reader:
+            for number, (_, frame) in enumerate(reader.packets()):
+                if number < self._start:
+                    continue
+                found = locate_udp(frame)
+                if isinstance(found, Drop) or not is_mold(frame[found.start : found.end]):
+                    continue
+                session, seq, _ = mold.HEADER.unpack_tuple(frame[found.start : found.end])
+                return FeedIdentity(
+                    found.destination_ip, found.destination_port, session.decode("latin-1"), max(seq, 1)
+                )
+        with MoldSource(self.path) as source:  # says what the capture is instead
+            for _ in source.read_blocks():
+                break
+        raise UserError(f"{self.path}: no MoldUDP64 packet behind frame {self._start}")
+
+    def messages(self) -> Iterator[bytes]:
+        """The messages in order, as a first pass takes them."""
+        for block in self._blocks():
+            yield from block
+
+    def batches(self) -> Iterator[Frames]:
+        """The frames in batches."""
+        return self._captured() if self.is_capture else self._packed()
+
+    def _blocks(self) -> Iterator[Block]:
+        left = self._limit if not self.is_capture else None
+        skip = 0 if self.is_capture else self._start
+        with open_source(self.path) as source:
+            for whole in source.read_blocks():
+                self.progress = source.progress
+                block = whole
+                if skip:
+                    if skip >= len(block):
+                        skip -= len(block)
+                        continue
+                    block = block_of(list(block)[skip:])
+                    skip = 0
+                if left is not None:
+                    if left <= 0:
+                        return
+                    if len(block) > left:
+                        block = block.select(0, left)
+                    left -= len(block)
+                for first in range(0, len(block), BATCH):
+                    yield block.select(first, min(first + BATCH, len(block)))
+        if skip:
+            raise UserError(f"{self.path}: --start {self._start:,} lies behind its last message")
+
+    def _packed(self) -> Iterator[Frames]:
+        yield from Packer(Addressing(), per_packet=self._pack).pack_all(self._blocks())
+
+    def _captured(self) -> Iterator[Frames]:
+        batch: list[tuple[int, bytes]] = []
+        taken = 0
+        with PcapReader(self.path) as reader:
+            for number, packet in enumerate(reader.packets()):
+                if number < self._start:
+                    continue
+                if self._limit is not None and taken >= self._limit:
+                    break
+                taken += 1
+                batch.append(packet)
+                if len(batch) >= BATCH:
+                    self.progress = reader.progress
+                    yield frames_of(batch)
+                    batch = []
+        if batch:
+            self.progress = 1.0
+            yield frames_of(batch)
