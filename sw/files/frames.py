@@ -5,7 +5,7 @@ length decides where a datagram ends: bytes behind it (padding, capture trailers
 """
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tickgate.sw.spec import net
 from tickgate.sw.spec.state import Drop
@@ -16,8 +16,7 @@ _PORTS = struct.Struct(">HH")
 UDP_LENGTH_MIN = net.UDP_SIZE
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     """Where a payload lies in its frame, and from where to where it goes.
 
     Members
