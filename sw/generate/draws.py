@@ -24,12 +24,12 @@ class Draws:
 
     Parameters
     ----------
-    seed : int
-        0 or more.
+    seed, branch : int
+        0 or more; each branch of a seed is a stream of its own.
     """
 
-    def __init__(self, seed: int):
-        self._bits = np.random.PCG64(np.random.SeedSequence(seed))
+    def __init__(self, seed: int, branch: int = 0):
+        self._bits = np.random.PCG64(np.random.SeedSequence((seed, branch)))
 
     def words(self, number: int) -> npt.NDArray[np.uint64]:
         """That many raw words."""
