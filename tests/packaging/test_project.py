@@ -1,5 +1,6 @@
 """pyproject.toml, the lock files and the Makefile agree with each other and with the launcher."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -94,30 +95,66 @@ def test_a_demo_installs_no_place_and_route_tool(repository):
         assert not [p for p in pins(repository, name, "3.11.2") if p.startswith("yowasp")]
 
 
+def make(repository: Path, *words: str) -> subprocess.CompletedProcess:
+    """Run make as from a shell: what an outer make and its user passed on is not ours."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "TICKGATE_"))}
+    return subprocess.run(["make", *words], cwd=repository, capture_output=True, text=True, env=env, check=False)
+
+
 def test_make_help_has_one_line_for_each_public_target(repository):
     text = (repository / "Makefile").read_text()
     public = re.findall(r"^\.PHONY: ([a-z]+)", text, re.MULTILINE)
-    done = subprocess.run(["make", "help"], cwd=repository, capture_output=True, text=True, check=True)
-    listed = re.findall(r"^  make (\w+) +\S.*$", done.stdout, re.MULTILINE)
+    listed = re.findall(r"^  make (\w+) +\S.*$", make(repository, "help").stdout, re.MULTILINE)
     assert sorted(listed) == sorted(set(public) - {"links"})
 
 
 def test_compare_without_a_file_says_how(repository):
     # -o: take the installation as done, whatever its stamps say.
-    done = subprocess.run(
-        ["make", "-o", "setup", "compare", "ITCH="], cwd=repository, capture_output=True, text=True, check=False
-    )
+    done = make(repository, "-o", "setup", "compare", "ITCH=")
     assert done.returncode == 2
     assert "make compare ITCH=file" in done.stderr
 
 
 def test_missing_python_is_named_with_its_package(repository, tmp_path):
-    done = subprocess.run(
-        ["make", f"S={tmp_path}", "PYTHON=no-such-python", "setup"],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = make(repository, f"S={tmp_path}", "PYTHON=no-such-python", "setup")
     assert done.returncode == 2
     assert "missing: no-such-python" in done.stderr and "Debian package: python3" in done.stderr
+
+
+def plan(repository: Path, stamps: Path, *options: str) -> str:
+    """What `make setup` would do, given the stamps."""
+    done = make(repository, "-n", f"S={stamps}", *options, "setup")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def stamps(tmp_path: Path) -> Path:
+    for name in ("venv", "build", "run", "package"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_setup_does_nothing_when_nothing_changed(repository, stamps):
+    assert "pip" not in plan(repository, stamps)
+
+
+@pytest.mark.parametrize(
+    ("changed", "done_again"),
+    [
+        ("requirements/run.txt", "run.txt"),
+        ("requirements/build.txt", "build.txt"),
+        ("pyproject.toml", "--editable"),
+        ("CMakeLists.txt", "--editable"),
+        ("drivers/CMakeLists.txt", "--editable"),
+        ("drivers/_clock.pyx", "--editable"),
+        ("drivers/_histogram.pxd", "--editable"),
+        ("drivers/c/histogram.h", "--editable"),
+    ],
+)
+def test_setup_does_again_what_a_change_asks_for(repository, stamps, changed, done_again):
+    assert done_again in plan(repository, stamps, "-W", changed)
+
+
+def test_setup_without_and_with_compiled_drivers_are_two_installations(repository, stamps):
+    assert "--editable" in plan(repository, stamps, "TICKGATE_PURE=1")

