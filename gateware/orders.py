@@ -1,0 +1,536 @@
+"""Stage `orders`: accepted orders and the host's messages to TCP segments of one order session.
+
+Formats: Ethernet II, IPv4 (RFC 791), TCP (RFC 9293), SoupBinTCP 3.00 section 2, OUCH 5.0 section 2 (Enter Order).
+"""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.lib.inject import InjectStore
+from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow, layout
+from tickgate.gateware.lib.packet import checksum_terms, field_bytes, folded, message_bytes, registered_sum, words
+from tickgate.sw.spec import net, ouch, soup
+from tickgate.sw.spec.events import FRAME_WORD, NO_SLOT, ORDER, ORDERS_TRACE, OrderItem
+from tickgate.sw.spec.rows import PEER_ROW, SESSION_ROW
+from tickgate.sw.spec.units import WORD_BYTES
+
+FIRM_OPTION = ouch.OPTIONS[ouch.OPTION_TAGS["firm"]]
+#: Bytes of the appendage that names the firm: length, tag, value.
+APPENDAGE_SIZE = 2 + FIRM_OPTION.value.size
+PAYLOAD_SIZE = soup.HEADER_SIZE + ouch.ENTER_ORDER.size
+HEADERS_SIZE = net.TCP_PAYLOAD_OFFSET
+#: Longest TCP payload of the host; with its headers it fills 128 bytes.
+INJECT_SIZE_MAX = 128 - HEADERS_SIZE
+
+_IP_AT = net.ETHERNET_SIZE
+_TCP_AT = _IP_AT + net.IPV4_SIZE
+_IP_CHECKSUM_WORD = (_IP_AT + net.IPV4.field("checksum").offset) // WORD_BYTES
+_TCP_CHECKSUM_WORD = (_TCP_AT + net.TCP.field("checksum").offset) // WORD_BYTES
+#: Word in which the payload begins, and its byte there.
+_PAYLOAD_WORD, _PAYLOAD_LANE = divmod(HEADERS_SIZE, WORD_BYTES)
+
+_IP_CONSTANTS = {
+    "version_ihl": net.IPV4_VERSION_IHL,
+    "dscp_ecn": 0,
+    "identification": 0,
+    "flags_fragment": net.IPV4_FLAG_DF,
+    "ttl": 64,
+    "protocol": net.PROTOCOL_TCP,
+}
+_TCP_CONSTANTS = {"data_offset": net.TCP_DATA_OFFSET, "flags": net.TCP_PSH | net.TCP_ACK, "urgent": 0}
+_OUCH_CONSTANTS = {
+    "type": ouch.ENTER_ORDER.code,
+    "sweep": b"N",
+    "cross_type": ouch.CrossType.CONTINUOUS.value,
+}
+
+
+def _appendage(firm) -> list[Value]:
+    value = field_bytes(FIRM_OPTION.value, firm)
+    return [Const(1 + FIRM_OPTION.value.size, 8), Const(FIRM_OPTION.tag, 8), *value]
+
+
+def _order_constants(appendage_size: int) -> tuple[dict, dict]:
+    """SoupBinTCP and OUCH fields that are the same in every order with an appendage of that size."""
+    payload = PAYLOAD_SIZE + appendage_size
+    return (
+        {"length": payload - 2, "type": soup.UNSEQUENCED_DATA.code},
+        {**_OUCH_CONSTANTS, "appendage_length": appendage_size},
+    )
+
+
+class Orders(wiring.Component):
+    """Turns accepted orders and the host's messages into frames of one TCP connection, numbered by one arbiter.
+
+    An order's first word is presented in the cycle after its transfer: the words in front of the checksums leave while
+    these are summed. Orders go first; a frame that has begun is never interrupted, and frames are one idle word apart.
+    Sequence numbers advance when a first word is presented. `o` may be held up at any word.
+
+    Kill: in a cycle in which `kill` is high, no first word of an order is presented that was not presented before; the
+    order is dropped, and so is one that waits at `i`. A frame of which the first word was presented completes. The
+    host's messages are not stopped. An order that finds the session closed is dropped in the same way.
+
+    A session row takes effect between two frames, at the latest `SETTLE_CYCLES` behind the end of the one that is
+    leaving; until then `session_ok` is 0. A host message waits for an open session and for room in the window; one
+    longer than `INJECT_SIZE_MAX` is dropped. Frames below 60 bytes are not padded: the transmitter does that.
+
+    Parameters
+    ----------
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    now: In(64), core cycle.
+    i: In(elastic(ORDER)).
+    i_inject: In(elastic(FRAME_WORD)), SoupBinTCP bytes of one TCP segment; `count` is 8 except on the last word.
+    cfg_session: In(RowPort(SESSION_ROW)).
+    cfg_peer: In(RowPort(PEER_ROW)).
+    kill: In(1), level of the kill switch.
+    o: Out(elastic(FRAME_WORD)); bytes beyond `count` are 0.
+    o_copy: Out(flow(FRAME_WORD)), every word transferred on `o`, one cycle later.
+    session_ok: Out(1), open, and the peer's window has room for one more order.
+    session_open: Out(1).
+    done: Out(1), pulse: in the cycle before, the last word of an order was transferred, or an order was dropped.
+    counters: Out(counters(COUNTERS)).
+    trace: Out(flow(ORDERS_TRACE)), in the cycle in which the first word is presented for the first time.
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`.
+
+    References
+    ----------
+    RFC 791, RFC 9293, RFC 1071 (checksums), SoupBinTCP 3.00 section 2, OUCH 5.0 section 2.
+    """
+
+    COUNTERS = ("orders", "injects", "intents_killed", "completed_after_kill")
+    FAULTS = {
+        "checksum_carry_lost": "the TCP checksum forgets the carries out of its 16 bits",
+        "ip_carry_lost": "the IP header checksum forgets its carry",
+        "appendage_not_numbered": "the sequence number does not advance by the appendage",
+        "kill_late": "a first word that kill finds in the output register is presented all the same",
+        "user_ref_again": "an order that follows a host message carries the user reference of the one before",
+        "count_needs_ready": "an order is counted only when its last word was not held up",
+        "payload_slips": "the output loads the next word although the one before was held up at the payload's start",
+        "inject_sum_misses_last": "the last word of a host message is left out of the checksum",
+    }
+    #: Cycles from a session row's commit between frames until orders are taken.
+    SETTLE_CYCLES = 8
+    latency_cycles = {
+        ("i", "o", "idle"): (1, 1),
+        # From `valid` on `i`; a host message of up to 16 words has begun, `o` is not held up.
+        ("i", "o", "behind_inject"): (2, 17),
+        # From the transfer of the last word in.
+        ("i_inject", "o", "idle"): (5, 5),
+        ("o", "o_copy", "any"): (1, 1),
+        ("o", "done", "any"): (1, 1),
+    }
+
+    def __init__(self, *, faults: frozenset[str] = frozenset()):
+        if unknown := sorted(faults - set(self.FAULTS)):
+            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
+        self._faults = faults
+        super().__init__(
+            {
+                "now": In(64),
+                "i": In(elastic(ORDER)),
+                "i_inject": In(elastic(FRAME_WORD)),
+                "cfg_session": In(RowPort(SESSION_ROW)),
+                "cfg_peer": In(RowPort(PEER_ROW)),
+                "kill": In(1),
+                "o": Out(elastic(FRAME_WORD)),
+                "o_copy": Out(flow(FRAME_WORD)),
+                "session_ok": Out(1),
+                "session_open": Out(1),
+                "done": Out(1),
+                "counters": Out(counters(self.COUNTERS)),
+                "trace": Out(flow(ORDERS_TRACE)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = self._store = InjectStore(
+            size_max=INJECT_SIZE_MAX, shift_bytes=WORD_BYTES - _PAYLOAD_LANE, faults=self._faults
+        )
+        wiring.connect(m, wiring.flipped(self.i_inject), self._store.i)
+        self._registers(m)
+        self._session(m)
+        self._background_sums(m)
+        self._arbiter(m)
+        self._frame_sums(m)
+        self._output(m)
+        self._observe(m)
+        return m
+
+    def _registers(self, m):
+        self.row = Signal(layout(SESSION_ROW))  # as committed
+        self.active = Signal(layout(SESSION_ROW), reset_less=True)  # of the frames; numbers are kept apart
+        self.peer = Signal(layout(PEER_ROW))
+        self.order = Signal(layout(ORDER), reset_less=True)
+        self.next_seq = Signal(32)
+        self.user_ref = Signal(32)
+        self.has_firm = Signal()
+        self.idle = Signal(init=1)  # no frame, output register empty
+        self.settled = Signal()
+        self.settling = Signal(range(self.SETTLE_CYCLES + 1))
+        self.is_order = Signal()
+        self.fresh = Signal()  # word 0 is in the output register for its first cycle
+        self.doomed = Signal()  # kill was up while the order was taken or waited
+        self.dropped = Signal()
+        self.begun = Signal()
+        self.starts = Signal()
+        # What the frame keeps while the numbers above move on.
+        self.frame_seq = Signal(32, reset_less=True)
+        self.frame_user_ref = Signal(32, reset_less=True)
+        self.frame_ack = Signal(32, reset_less=True)
+        self.frame_window = Signal(16, reset_less=True)
+        self.frame_payload = Signal(8, reset_less=True)
+        self.frame_total = Signal(8, reset_less=True)  # IP total length
+        self.last_index = Signal(4, reset_less=True)
+        self.last_count = Signal(4, reset_less=True)
+
+    def _session(self, m):
+        """Rows, the numbers that follow from them, and whether one more order may be sent."""
+        pending = Signal()
+        with m.If(self.settling != 0):
+            m.d.sync += self.settling.eq(self.settling - 1)
+        with m.If(self.settling == 1):
+            m.d.sync += self.settled.eq(1)
+        with m.If(self.cfg_session.commit):
+            m.d.sync += [self.row.eq(self.cfg_session.row), pending.eq(1), self.settled.eq(0), self.settling.eq(0)]
+        with m.Elif(pending & self.idle):
+            m.d.sync += [
+                pending.eq(0),
+                self.active.eq(self.row),
+                self.next_seq.eq(self.row.next_seq),
+                self.user_ref.eq(self.row.user_ref),
+                self.has_firm.eq(self.row.firm != 0),
+                self.settling.eq(self.SETTLE_CYCLES - 2),
+            ]
+        with m.If(self.cfg_peer.commit):
+            m.d.sync += self.peer.eq(self.cfg_peer.row)
+
+        payload = Mux(self.has_firm, PAYLOAD_SIZE + APPENDAGE_SIZE, PAYLOAD_SIZE)
+        self.order_payload = Signal(8)
+        m.d.sync += self.order_payload.eq(payload)
+        # The window travels with the number that it is compared to, so that a peer row acts whole.
+        room = {}
+        for name, size in (("order", self.order_payload), ("inject", self._store.length)):
+            flight = Signal(32, name=f"{name}_flight")
+            window = Signal(32, name=f"{name}_window")
+            room[name] = Signal(name=f"{name}_room")
+            m.d.sync += [
+                flight.eq(self.next_seq - self.peer.ack_in + size),
+                window.eq(self.peer.window_in),
+                room[name].eq(flight <= window),
+            ]
+        self.inject_room = room["inject"]
+        m.d.comb += [
+            self.session_open.eq(self.row.open),
+            self.session_ok.eq(self.row.open & self.settled & room["order"]),
+        ]
+
+        started = self.fresh & ~self.dropped
+        with m.If(started):
+            step = Signal(8)
+            m.d.comb += step.eq(self.frame_payload)
+            if "appendage_not_numbered" in self._faults:
+                m.d.comb += step.eq(Mux(self.is_order, PAYLOAD_SIZE, self.frame_payload))
+            m.d.sync += self.next_seq.eq(self.next_seq + step)
+            advance = self.is_order
+            if "user_ref_again" in self._faults:
+                after_inject = Signal()
+                m.d.sync += after_inject.eq(~self.is_order)
+                advance = self.is_order & ~after_inject
+            m.d.sync += self.user_ref.eq(self.user_ref + advance)
+
+    def _background_sums(self, m):
+        """Sums of what is known before an order comes; they settle while the frame before is leaving."""
+        row = self.active
+        ip = message_bytes(
+            net.IPV4,
+            {**_IP_CONSTANTS, "total_length": 0, "checksum": 0, "source_ip": row.src_ip, "destination_ip": row.dst_ip},
+        )
+        terms, constant = checksum_terms(ip)
+        ip_sum, _ = registered_sum(m, [*terms, Const(constant)], name="ip_sum")
+        fold = Signal(17, reset_less=True)
+        self.ip_base = Signal(16, reset_less=True)
+        m.d.sync += [fold.eq(folded(ip_sum)), self.ip_base.eq(folded(fold))]
+
+        # Pseudo header, constant header fields, and the sequence number, of orders and of host messages.
+        tcp = message_bytes(
+            net.TCP,
+            {
+                **_TCP_CONSTANTS,
+                "source_port": row.src_port,
+                "destination_port": row.dst_port,
+                "sequence": self.next_seq,
+            },
+            missing=0,
+        )
+        address = message_bytes(net.IPV4, {"source_ip": row.src_ip, "destination_ip": row.dst_ip}, missing=0)
+        terms, header_constant = checksum_terms([*address, *tcp])
+        header_constant += net.PROTOCOL_TCP + net.TCP_SIZE
+        literals = []
+        for size in (0, APPENDAGE_SIZE):
+            soup_values, ouch_values = _order_constants(size)
+            constant_bytes = [
+                *message_bytes(soup.UNSEQUENCED_DATA, soup_values),
+                *message_bytes(ouch.ENTER_ORDER, ouch_values, missing=0),
+                *_appendage(bytes(FIRM_OPTION.value.size))[:size],
+            ]
+            varying, literal = checksum_terms(constant_bytes)
+            assert not varying
+            literals.append(literal + PAYLOAD_SIZE + size)
+        own = [
+            *message_bytes(soup.UNSEQUENCED_DATA, {}, missing=0),
+            *message_bytes(ouch.ENTER_ORDER, {"user_ref": self.user_ref, "clordid": row.cl_ord_id}, missing=0),
+            Const(0, 8),
+            Const(0, 8),
+            *_appendage(row.firm)[2:],
+        ]
+        order_terms, none = checksum_terms(own)
+        assert none == 0
+        header, depth = registered_sum(m, [*terms, Const(header_constant)], name="header_sum")
+        order, _ = registered_sum(
+            m, [*order_terms, Mux(self.has_firm, literals[1], literals[0])], name="order_sum", stages=depth
+        )
+        self.order_base, _ = registered_sum(m, [header, order], name="order_base")
+        self.inject_base, _ = registered_sum(
+            m, [header, self._store.total, self._store.length], name="inject_base"
+        )
+
+    def _arbiter(self, m):
+        """Which frame begins: an order before a host message."""
+        room = self._store.filled & self.inject_room & self.row.open
+        waits_killed = Signal()
+        with m.If(self.i.valid & self.kill):
+            m.d.sync += waits_killed.eq(1)
+        m.d.comb += self.i.ready.eq(self.idle & (self.settled | ~self.row.open))
+        takes_order = self.i.valid & self.i.ready
+        takes_inject = ~self.i.valid & self.idle & self.settled & room
+        m.d.comb += self.starts.eq(takes_order | takes_inject)
+        m.d.comb += self._store.take.eq(takes_inject)
+        m.d.sync += self.fresh.eq(self.starts)
+        with m.If(self.starts):
+            order_total = HEADERS_SIZE - net.ETHERNET_SIZE + self.order_payload
+            inject_total = HEADERS_SIZE - net.ETHERNET_SIZE + self._store.length
+            order_end = Mux(self.has_firm, HEADERS_SIZE + PAYLOAD_SIZE + APPENDAGE_SIZE - 1,
+                            HEADERS_SIZE + PAYLOAD_SIZE - 1)  # fmt: skip
+            end = Signal(8)
+            m.d.comb += end.eq(Mux(self.i.valid, order_end, HEADERS_SIZE - 1 + self._store.length))
+            m.d.sync += [
+                self.is_order.eq(self.i.valid),
+                self.doomed.eq(self.i.valid & (self.kill | waits_killed | ~self.row.open)),
+                self.order.eq(self.i.payload),
+                self.frame_seq.eq(self.next_seq),
+                self.frame_user_ref.eq(self.user_ref),
+                self.frame_ack.eq(self.peer.ack_out),
+                self.frame_window.eq(self.peer.window_out),
+                self.frame_payload.eq(Mux(self.i.valid, self.order_payload, self._store.length)),
+                self.frame_total.eq(Mux(self.i.valid, order_total, inject_total)),
+                self.last_index.eq(end[3:]),
+                self.last_count.eq(end[:3] + 1),
+                waits_killed.eq(0),
+            ]
+        strike = self.kill
+        if "kill_late" in self._faults:
+            strike = Const(0)
+        m.d.comb += self.dropped.eq(self.fresh & self.is_order & (self.doomed | strike))
+
+    def _frame_sums(self, m):
+        """Checksums of the frame that begins, ready when their words are loaded."""
+        base = Signal(max(len(self.order_base), len(self.inject_base)), reset_less=True)
+        with m.If(self.starts):
+            m.d.sync += base.eq(Mux(self.i.valid, self.order_base, self.inject_base))
+        order = self.order
+        values = {
+            "side": Mux(order.side, ouch.Side.SELL.value[0], ouch.Side.BUY.value[0])[:8],
+            "quantity": order.quantity,
+            "symbol": order.symbol,
+            "price_e4": order.price_e4,
+            "time_in_force": order.tif,
+            "display": order.display,
+            "capacity": order.capacity,
+        }
+        self.order_values = values
+        order_terms, none = checksum_terms(
+            [*message_bytes(soup.UNSEQUENCED_DATA, {}, missing=0), *message_bytes(ouch.ENTER_ORDER, values, missing=0)]
+        )
+        assert none == 0
+        frame_terms, _ = checksum_terms(
+            message_bytes(net.TCP, {"acknowledgment": self.frame_ack, "window": self.frame_window}, missing=0)
+        )
+        fields, depth = registered_sum(m, order_terms, name="fields_sum", gate=self.is_order)
+        frame, _ = registered_sum(m, [*frame_terms, base], name="frame_sum", stages=depth)
+        total, more = registered_sum(m, [fields, frame], name="tcp_sum")
+        fold = Signal(17, reset_less=True)
+        self.tcp_sum = Signal(16, reset_less=True)
+        if "checksum_carry_lost" in self._faults:
+            m.d.sync += fold.eq(total[:16])
+        else:
+            m.d.sync += fold.eq(folded(total))
+        m.d.sync += self.tcp_sum.eq(folded(fold))
+        # The fields are there one cycle after the transfer; word n is loaded n cycles after it.
+        ready_after = 1 + depth + more + 2
+        if ready_after > _TCP_CHECKSUM_WORD:
+            raise ValueError(f"the TCP checksum is {ready_after - _TCP_CHECKSUM_WORD} cycles late")
+
+        ip_total = Signal(17, reset_less=True)
+        self.ip_sum = Signal(16, reset_less=True)
+        m.d.sync += ip_total.eq(self.ip_base + self.frame_total)
+        m.d.sync += self.ip_sum.eq(ip_total[:16] if "ip_carry_lost" in self._faults else folded(ip_total))
+        if 1 + 2 > _IP_CHECKSUM_WORD:
+            raise ValueError("the IP checksum is late")
+
+    def _frame_words(self) -> tuple[list[Value], list[Value]]:
+        """Words of an order's frame, and of the headers of any frame."""
+        row = self.active
+        headers = [
+            *message_bytes(
+                net.ETHERNET,
+                {"destination_mac": row.dst_mac, "source_mac": row.src_mac, "ethertype": net.ETHERTYPE_IPV4},
+            ),
+            *message_bytes(
+                net.IPV4,
+                {
+                    **_IP_CONSTANTS,
+                    "total_length": self.frame_total,
+                    "checksum": ~self.ip_sum,
+                    "source_ip": row.src_ip,
+                    "destination_ip": row.dst_ip,
+                },
+            ),
+            *message_bytes(
+                net.TCP,
+                {
+                    **_TCP_CONSTANTS,
+                    "source_port": row.src_port,
+                    "destination_port": row.dst_port,
+                    "sequence": self.frame_seq,
+                    "acknowledgment": self.frame_ack,
+                    "window": self.frame_window,
+                    "checksum": ~self.tcp_sum,
+                },
+            ),
+        ]
+        bare_soup, bare_ouch = _order_constants(0)
+        firm_soup, firm_ouch = _order_constants(APPENDAGE_SIZE)
+        payload = [
+            *message_bytes(
+                soup.UNSEQUENCED_DATA,
+                {**bare_soup, "length": Mux(self.has_firm, firm_soup["length"], bare_soup["length"])},
+            ),
+            *message_bytes(
+                ouch.ENTER_ORDER,
+                {
+                    **bare_ouch,
+                    **self.order_values,
+                    "user_ref": self.frame_user_ref,
+                    "clordid": row.cl_ord_id,
+                    "appendage_length": Mux(
+                        self.has_firm, firm_ouch["appendage_length"], bare_ouch["appendage_length"]
+                    ),
+                },
+            ),
+            *_appendage(row.firm),
+        ]
+        return words([*headers, *payload]), words(headers)
+
+    def _output(self, m):
+        """The output register and what is loaded into it."""
+        order_words, header_words = self._frame_words()
+        self.valid = Signal()
+        self.loading = Signal()  # words remain to be loaded
+        self.word = Signal(layout(FRAME_WORD), reset_less=True)
+        index = Signal(4)
+        store = self._store
+        whole = [*order_words, *[Const(0, 64)] * (16 - len(order_words))]
+        order_word = Array(whole)[index]
+        straddle = header_words[_PAYLOAD_WORD][: 8 * _PAYLOAD_LANE]
+        inject_word = Mux(
+            index == _PAYLOAD_WORD,
+            Cat(straddle, store.word[8 * _PAYLOAD_LANE :]),
+            store.word,
+        )
+        data = Signal(64)
+        m.d.comb += data.eq(Mux(self.is_order | (index < _PAYLOAD_WORD), order_word, inject_word))
+
+        free = ~self.valid | self.o.ready
+        if "payload_slips" in self._faults:
+            free = free | (index == _PAYLOAD_WORD + 1)
+        m.d.comb += store.next.eq(self.loading & free & ~self.is_order & (index >= _PAYLOAD_WORD))
+        with m.If(free):
+            m.d.sync += self.valid.eq(self.loading)
+            with m.If(self.loading):
+                final = index == self.last_index
+                m.d.sync += [
+                    self.word.data.eq(data),
+                    self.word.count.eq(Mux(final, self.last_count, WORD_BYTES)),
+                    self.word.last.eq(final),
+                    self.word.error.eq(0),
+                    index.eq(index + 1),
+                    self.loading.eq(~final),
+                ]
+            with m.Else():
+                m.d.sync += self.idle.eq(1)
+        with m.If(self.dropped):
+            m.d.sync += [self.valid.eq(0), self.loading.eq(0), self.idle.eq(1)]
+        with m.If(self.starts):
+            m.d.sync += [
+                self.valid.eq(1),
+                self.loading.eq(1),
+                self.idle.eq(0),
+                self.word.data.eq(order_words[0]),
+                self.word.count.eq(WORD_BYTES),
+                self.word.last.eq(0),
+                self.word.error.eq(0),
+                index.eq(1),
+            ]
+        m.d.comb += [self.o.valid.eq(self.valid & ~self.dropped), self.o.payload.eq(self.word)]
+        self.moves = Signal()
+        m.d.comb += self.moves.eq(self.o.valid & self.o.ready)
+        m.d.comb += store.done.eq(self.moves & self.word.last & ~self.is_order)
+        m.d.sync += [self.o_copy.valid.eq(self.moves), self.o_copy.payload.eq(self.word)]
+
+    def _observe(self, m):
+        """Trace, `done` and counters."""
+        ends = Signal()
+        struck = Signal()
+        m.d.comb += ends.eq(self.moves & self.word.last)
+        m.d.sync += self.done.eq(ends & self.is_order | self.dropped)
+        with m.If(self.starts):
+            m.d.sync += struck.eq(0)
+        with m.Elif(self.kill & self.is_order & ~self.idle & ~self.dropped):
+            m.d.sync += struck.eq(1)
+
+        counted = ends
+        if "count_needs_ready" in self._faults:
+            held = Signal()
+            m.d.sync += held.eq(self.o.valid & ~self.o.ready)
+            counted = ends & ~held
+        for name, event in (
+            ("orders", counted & self.is_order),
+            ("injects", ends & ~self.is_order),
+            ("intents_killed", self.dropped),
+            ("completed_after_kill", ends & self.is_order & (struck | self.kill)),
+        ):
+            pulse = Signal(name=f"{name}_pulse")
+            m.d.sync += pulse.eq(event)
+            m.d.sync += self.counters[name].eq(self.counters[name] + pulse)
+
+        trace = self.trace.payload
+        item = Mux(self.is_order, Mux(self.dropped, OrderItem.KILLED, OrderItem.ORDER), OrderItem.INJECT)
+        m.d.comb += [
+            self.trace.valid.eq(self.fresh),
+            trace.cycle.eq(self.now),
+            trace.stamp.eq(Mux(self.is_order, self.order.stamp, 0)),
+            trace.seq.eq(Mux(self.is_order, self.order.seq, 0)),
+            trace.user_ref.eq(Mux(self.is_order & ~self.dropped, self.frame_user_ref, 0)),
+            trace.tcp_seq.eq(Mux(self.dropped, 0, self.frame_seq)),
+            trace.length.eq(Mux(self.dropped, 0, self.frame_payload)),
+            trace.item.eq(item),
+            trace.slot.eq(Mux(self.is_order, self.order.slot, NO_SLOT)),
+        ]
