@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tickgate.sw.cli.progress import progress_bar, with_progress
+from tickgate.sw.cli.progress import Update, progress_bar, with_progress
 from tickgate.sw.files import bbo_io, binaryfile, pcap
 from tickgate.sw.files.block import Block, sliced
 from tickgate.sw.files.mold_source import MoldSource
@@ -15,7 +15,9 @@ from tickgate.sw.files.opening import open_source
 from tickgate.sw.files.packer import Packer
 from tickgate.sw.files.source import MessageSource
 from tickgate.sw.files.stream import ByteStream
+from tickgate.sw.model.bbo import bbo_rows
 from tickgate.sw.spec.errors import UserError
+from tickgate.sw.spec.events import Notice
 
 help = "convert between ITCH file, packet capture and BBO table"
 
@@ -27,6 +29,8 @@ KINDS = {
 }
 
 _TABLE_STARTS = (b"PAR1", ",".join(bbo_io.COLUMNS).encode("ascii"))
+
+PROGRESS_STEP = 1 << 14
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,15 +59,15 @@ def run(args: argparse.Namespace) -> int:
     report: dict[str, Any] = {"input": args.input, "output": args.output, "to": target}
     with open_source(stream) as source, progress_bar("converting") as update:
         report["from"] = source.kind.value
-        blocks = counted(with_progress(sliced(source.read_blocks(), args.start, args.limit), source, update), report)
-        if target == "itch":
-            with binaryfile.open_writer(args.output) as writer:
-                for block in blocks:
-                    writer.write_block(block)
-        elif target == "pcap":
-            _write_pcap(args.output, blocks, args.pack, midnight_ns, report)
+        if target in ("csv", "parquet"):
+            _write_bbo(args, target, source, update, report)
         else:
-            report["rows"] = _write_bbo(args.output, target, blocks)
+            messages = sliced(source.read_blocks(), args.start, args.limit)
+            blocks = counted(with_progress(messages, source, update), report)
+            if target == "itch":
+                _write_itch(args.output, blocks)
+            else:
+                _write_pcap(args.output, blocks, args.pack, midnight_ns, report)
     describe_source(source, report)
     _tell(report, args.json)
     return 0
@@ -140,6 +144,12 @@ def describe_source(source: MessageSource, report: dict[str, Any]) -> None:
         report["missing"] = sum(gap.count for gap in source.gaps)
 
 
+def _write_itch(path: str, blocks: Iterable[Block]) -> None:
+    with binaryfile.open_writer(path) as writer:
+        for block in blocks:
+            writer.write_block(block)
+
+
 def _write_pcap(
     path: str, blocks: Iterable[Block], per_packet: int | None, midnight_ns: int, report: dict[str, Any]
 ) -> None:
@@ -152,11 +162,27 @@ def _write_pcap(
     report["left_out"] = packer.left_out
 
 
-def _write_bbo(path: str, target: str, blocks: Iterable[Block]) -> int:
-    from tickgate.sw.model.bbo import bbo_rows
+def _write_bbo(
+    args: argparse.Namespace, target: str, source: MessageSource, update: Update, report: dict[str, Any]
+) -> None:
+    """Rows of the true book. It starts with the file in any case; `--start` and `--limit` choose among its rows."""
+    stop = None if args.limit is None else args.start + args.limit
+    rows = bbo_rows(_moving(source, stop, update, report))
+    write = bbo_io.write_parquet if target == "parquet" else bbo_io.write_csv
+    report["rows"] = write(args.output, (row for row in rows if row[0] >= args.start))
 
-    rows = bbo_rows(message for block in blocks for message in block)
-    return bbo_io.write_parquet(path, rows) if target == "parquet" else bbo_io.write_csv(path, rows)
+
+def _moving(
+    source: MessageSource, stop: int | None, update: Update, report: dict[str, Any]
+) -> Iterator[bytes | Notice]:
+    count = 0
+    for item in source.items(stop):
+        yield item
+        if not isinstance(item, Notice):
+            count += 1
+            if not count % PROGRESS_STEP:
+                update(source.progress, count)
+    report["messages"] = count
 
 
 def _convert_table(args: argparse.Namespace, target: str) -> int:

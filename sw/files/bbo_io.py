@@ -13,12 +13,11 @@ from typing import Any, cast
 
 from tickgate.sw.files.atomic import atomic_output, open_output
 from tickgate.sw.files.stream import ByteStream
+from tickgate.sw.model.bbo import HEADER, BboRow
 from tickgate.sw.spec.errors import UserError
 
-COLUMNS = ("index", "locate", "bid_px", "bid_qty", "ask_px", "ask_qty", "valid")
+COLUMNS = HEADER
 BATCH_ROWS = 1 << 16
-
-BboRow = tuple[int, int, int, int, int, int, int]
 
 _PARQUET_TYPES = ("uint64", "uint16", "uint32", "uint64", "uint32", "uint64", "bool_")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tickgate.sw.files.block import LENGTH_SIZE, Block
+from tickgate.sw.files.block import LENGTH_SIZE, Block, sliced
 from tickgate.sw.files.frames import locate_tcp, locate_udp
 from tickgate.sw.files.pcap import PcapReader
 from tickgate.sw.files.sniff import SAMPLE_RECORDS, judge_itch, records
@@ -20,6 +20,7 @@ from tickgate.sw.files.source import MessageSource
 from tickgate.sw.files.stream import ByteStream
 from tickgate.sw.spec import itch, mold, soup
 from tickgate.sw.spec.errors import UserError
+from tickgate.sw.spec.events import Notice
 from tickgate.sw.spec.state import Drop
 
 BLOCK_BYTES = 1 << 20
@@ -143,6 +144,16 @@ class MoldSource(MessageSource):
             raise UserError(f"{self.path}: {self._what_it_is()}")
         if len(block):
             yield block
+
+    def items(self, limit: int | None = None) -> Iterator[bytes | Notice]:
+        """The first `limit` messages one by one; `Notice.GAP` stands where numbers are missing."""
+        told = 0
+        for block in sliced(self.read_blocks(), 0, limit):
+            for index, message in enumerate(block, block.first_index):
+                while told < len(self.gaps) and self.gaps[told].index <= index:
+                    told += 1
+                    yield Notice.GAP
+                yield message
 
     def _frame(self, frame: bytes) -> None:
         found = locate_udp(frame)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from tickgate.sw.files.block import Block
+from tickgate.sw.files.block import Block, sliced
 from tickgate.sw.files.sniff import FileKind
+from tickgate.sw.spec.events import Notice
 
 
 class MessageSource(ABC):
@@ -46,6 +47,11 @@ class MessageSource(ABC):
     def __iter__(self) -> Iterator[bytes]:
         """The messages one by one."""
         for block in self.read_blocks():
+            yield from block
+
+    def items(self, limit: int | None = None) -> Iterator[bytes | Notice]:
+        """The first `limit` messages one by one, and between them what the feed has to tell (gaps)."""
+        for block in sliced(self.read_blocks(), 0, limit):
             yield from block
 
     def __enter__(self) -> Self:
