@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,14 @@ def copy(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess:
-    words = [tool("lint-imports"), "--no-logo", "--no-cache"]
-    env = os.environ | {"PYTHONPATH": str(root)}
-    return subprocess.run(words, capture_output=True, text=True, cwd=root, env=env, check=False)
+    # -S: an editable installation would put the source tree in the place of the copy.
+    program = (
+        f"import sys; sys.path[:0] = [{str(root)!r}, {sysconfig.get_paths()['purelib']!r}]\n"
+        "from importlinter.cli import lint_imports_command\n"
+        "lint_imports_command(['--no-logo', '--no-cache'])"
+    )
+    words = [sys.executable, "-I", "-S", "-c", program]
+    return subprocess.run(words, capture_output=True, text=True, cwd=root, check=False)
 
 
 @pytest.mark.parametrize(
