@@ -1,0 +1,125 @@
+"""Where the MoldUDP64 blocks of a frame begin, found at one word a cycle without moving a byte.
+
+The loop holds one thing: in which lane of which word the low byte of the next block's length lies. What a length byte
+in a lane would mean (the lane and the word distance of the length byte after it) is worked out for all eight lanes a
+cycle before the loop chooses one of them, so the loop itself is a selection.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.lib.headers import LAST_WORD, LAST_WORD_TAGGED
+from tickgate.gateware.lib.lines import LINE_WORD
+from tickgate.sw.spec import itch, mold
+
+#: Lane of the first block's low length byte, without a tag and with one.
+FIRST_LANE, FIRST_LANE_TAGGED = 7, 3
+
+#: A block whose low length byte lies in a word. `next_at`: bytes from the word's lane 0 to the low length byte behind
+#: the block; `next_lane` the same modulo 8, one-hot.
+BLOCK = data.StructLayout({"lane": 8, "length": 16, "next_at": 17, "next_lane": 8, "short": 1})
+
+
+def chosen(lane, values):
+    """The value of the lane that is set in the one-hot `lane`."""
+    total = Const(0)
+    for bit, value in zip(lane, values, strict=True):
+        total = total | Mux(bit, value, 0)
+    return total
+
+
+class Blocks(wiring.Component):
+    """Finds block lengths in the words of a frame.
+
+    It runs freely: it does not know whether the frame is accepted, how many blocks the packet has or where it ends.
+
+    Members
+    -------
+    word: In(LINE_WORD).
+    valid: In(1), `word` is a new one.
+    flush: In(1), pulse: forget the word.
+    tagged: In(1), with stage 1: the frame has a tag.
+    o_valid: Out(1), with stage 1: there is a word.
+    o_word: Out(LINE_WORD), with stage 1: the word.
+    o: Out(BLOCK), with stage 1: the block whose low length byte lies in the word.
+    o_hit: Out(1), with stage 1: there is one.
+    """
+
+    def __init__(self, faults: frozenset[str] = frozenset()):
+        self._faults = faults
+        super().__init__(
+            {
+                "word": In(LINE_WORD),
+                "valid": In(1),
+                "flush": In(1),
+                "tagged": In(1),
+                "o_valid": Out(1),
+                "o_word": Out(LINE_WORD),
+                "o": Out(BLOCK),
+                "o_hit": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        before = Signal(8)  # byte in front of the word's lane 0
+        with m.If(self.valid):
+            m.d.sync += [before.eq(self.word.data[56:]), self.o_word.eq(self.word)]
+        m.d.sync += self.o_valid.eq(self.valid & ~self.flush)
+
+        lengths, distances, lanes, nexts, shorts = [], [], [], [], []
+        stream = Cat(before, self.word.data)
+        for lane in range(8):
+            high, low = stream.word_select(lane, 8), stream.word_select(lane + 1, 8)
+            ahead = lane + mold.BLOCK_LENGTH_SIZE
+            length = Signal(16, name=f"length_{lane}")
+            distance = Signal(14, name=f"distance_{lane}")
+            next_lane = Signal(8, name=f"next_lane_{lane}")
+            next_word = Signal(name=f"next_word_{lane}")
+            short = Signal(name=f"short_{lane}")
+            total = Cat(low, high) + ahead
+            with m.If(self.valid):
+                m.d.sync += [
+                    length.eq(Cat(low, high)),
+                    distance.eq(total[3:]),
+                    next_lane.eq(Cat((low[:3] == (to - ahead) % 8) for to in range(8))),
+                    next_word.eq((high == 0) & (low >= 8 - ahead if ahead < 8 else 1) & (low < 16 - ahead)),
+                    short.eq((high == 0) & (low < itch.MIN_BLOCK)),
+                ]
+            lengths.append(length)
+            distances.append(distance)
+            lanes.append(next_lane)
+            nexts.append(next_word)
+            shorts.append(short)
+
+        lane, hit, wait = Signal(8), Signal(), Signal(14)
+        next_lane = chosen(lane, lanes)
+        distance = chosen(lane, distances)
+        index = self.o_word.index
+        tagged = Const(0, 1) if "tag_ignored" in self._faults else self.tagged
+        with m.If(self.o_valid):
+            m.d.sync += wait.eq(wait - 1)
+            m.d.sync += hit.eq(wait == 0)
+            with m.If(hit):
+                m.d.sync += [lane.eq(next_lane), wait.eq(distance - 2), hit.eq(chosen(lane, nexts))]
+            # The header's last word, or the one in front of it, says where the first block is.
+            with m.If(index[:LAST_WORD_TAGGED].any()):
+                m.d.sync += [
+                    hit.eq(Mux(tagged, index[LAST_WORD_TAGGED - 1], index[LAST_WORD - 1])),
+                    lane.eq(Mux(tagged, 1 << FIRST_LANE_TAGGED, 1 << FIRST_LANE)),
+                ]
+            with m.If(index[LAST_WORD] & ~tagged):
+                m.d.sync += [lane.eq(next_lane), wait.eq(distance - 2), hit.eq(chosen(lane, nexts))]
+        low_bits = Cat(next_lane[1] | next_lane[3] | next_lane[5] | next_lane[7],
+                       next_lane[2] | next_lane[3] | next_lane[6] | next_lane[7],
+                       next_lane[4:].any())  # fmt: skip
+        m.d.comb += [
+            self.o_hit.eq(self.o_valid & hit),
+            self.o.lane.eq(lane),
+            self.o.length.eq(chosen(lane, lengths)),
+            self.o.next_at.eq(Cat(low_bits, distance)),
+            self.o.next_lane.eq(next_lane),
+            self.o.short.eq(chosen(lane, shorts)),
+        ]
+        return m

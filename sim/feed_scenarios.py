@@ -1,0 +1,216 @@
+"""Feed traffic for tests: frames of every kind that the feed accepts or drops, seeded, and their words.
+
+The frames are put together byte by byte from `tickgate.sw.spec.net`; a bench may have scapy build and check the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tickgate.sw.spec import defaults as known
+from tickgate.sw.spec import itch, mold, net
+from tickgate.sw.spec.units import WORD_BYTES
+
+SESSION = b"TICKGATE01"
+ROW = {
+    "dst_ip": known.FEED_IP,
+    "dst_port": known.FEED_PORT,
+    "session": int.from_bytes(SESSION, "big"),
+    "first_seq": 1,
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame on one line, and the mark (if any) that the host commits in front of it."""
+
+    data: bytes
+    port: int = 0
+    error: bool = False
+    mark: int | None = None
+    kind: str = ""
+
+
+def words(data: bytes, error: bool = False) -> list[dict[str, int]]:
+    """A frame as FRAME_WORD values; unused lanes of the last word hold ones, which must not matter."""
+    out = []
+    for at in range(0, len(data), WORD_BYTES):
+        part = data[at : at + WORD_BYTES]
+        last = at + WORD_BYTES >= len(data)
+        filled = part + b"\xff" * (WORD_BYTES - len(part))
+        out.append(
+            {
+                "data": int.from_bytes(filled, "little"),
+                "count": len(part),
+                "last": int(last),
+                "error": int(last and error),
+            }
+        )
+    return out
+
+
+def udp_frame(payload: bytes, *, vlan: bool = False, port: int = known.FEED_PORT, trailer: int = 0) -> bytes:
+    """A frame to the feed's group: padded to the least size, then `trailer` bytes of a capture device."""
+    frame = net.udp_frame(
+        payload,
+        destination_mac=known.FEED_MAC,
+        source_mac=known.FEED_SOURCE_MAC,
+        source_ip=known.FEED_SOURCE_IP,
+        destination_ip=known.FEED_IP,
+        source_port=known.FEED_SOURCE_PORT,
+        destination_port=port,
+        vlan=0x2123 if vlan else None,
+    )
+    return frame + bytes(max(0, net.FRAME_SIZE_MIN - len(frame))) + b"\xa5" * trailer
+
+
+def packet_bytes(sequence: int, messages: list[bytes], *, session: bytes = SESSION, count: int | None = None) -> bytes:
+    """A MoldUDP64 packet whose count need not be true."""
+    blocks = b"".join(len(m).to_bytes(2, "big") + m for m in messages)
+    number = len(messages) if count is None else count
+    return mold.HEADER.pack(session=session, sequence=sequence, count=number, blocks=blocks)
+
+
+def with_ip(frame: bytes, offset: int, value: bytes, *, fix: bool = True) -> bytes:
+    """The frame with bytes of its IPv4 header (or behind it) replaced; the header checksum right again if `fix`."""
+    at = net.ETHERNET_SIZE + (net.VLAN_SIZE if frame[12:14] == b"\x81\x00" else 0)
+    out = bytearray(frame)
+    out[at + offset : at + offset + len(value)] = value
+    if fix:
+        header = bytes(out[at : at + net.IPV4_SIZE])
+        out[at + 10 : at + 12] = net.ipv4_checksum(header).to_bytes(2, "big")
+    return bytes(out)
+
+
+def message(rng: random.Random, length: int | None = None) -> bytes:
+    """Random bytes of a block's length, mostly one that ITCH has."""
+    if length is None:
+        length = rng.choice(list(itch.LENGTHS.values())) if rng.random() < 0.7 else rng.randint(12, 60)
+    return bytes(rng.choices(range(256), k=length))
+
+
+#: Share of each kind of frame in `traffic`; a bench's coverage check names these.
+KINDS = {
+    "plain": 30, "overlap": 8, "duplicate": 6, "gap": 6, "heartbeat": 4, "heartbeat_ahead": 3, "end": 2,
+    "end_ahead": 1, "truncated": 10, "error": 5, "session": 2, "destination": 2, "port": 2, "ethertype": 2,
+    "double_tag": 2, "version": 2, "options": 2, "fragment": 3, "protocol": 2, "checksum": 4, "udp_short": 2,
+    "udp_long": 2, "block_short": 4, "block_overrun": 4, "count_high": 4, "count_low": 3, "runt": 3, "noise": 2,
+    "big": 1,
+}  # fmt: skip
+
+
+def traffic(rng: random.Random, frames: int, *, first: int = 1, kinds: dict[str, int] | None = None) -> Iterator[Frame]:
+    """Seeded frames; the sequence numbers follow what a feed that starts at `first` has delivered.
+
+    Marks are now and then committed for a number soon to come, or one that has passed.
+    """
+    # The generator follows the numbers by the model of the stage, so that duplicates and gaps are what they are called.
+    from tickgate.sw.model.feed import Feed
+
+    model = Feed({**ROW, "first_seq": first})
+    shares = kinds or KINDS
+    names, weights = list(shares), list(shares.values())
+    for _ in range(frames):
+        kind = rng.choices(names, weights)[0]
+        frame = _frame(rng, kind, model.expected)
+        mark = None
+        if rng.random() < 0.08:
+            mark = max(0, model.expected + rng.randint(-2, 8))
+            model.mark(mark)
+        error = kind == "error" or rng.random() < 0.01
+        frame = Frame(frame, rng.randint(0, 1), error, mark, kind)
+        model.frame(frame.data, frame.error, frame.port)
+        yield frame
+
+
+def _frame(rng: random.Random, kind: str, expected: int) -> bytes:
+    vlan = rng.random() < 0.4
+    trailer = rng.choice((0, 0, 0, 1, 4, 20))
+    messages = [message(rng) for _ in range(rng.choice((1, 1, 1, 2, 3, 5, 9)))]
+    at, session, count, port = expected, SESSION, None, known.FEED_PORT
+    match kind:
+        case "overlap":
+            messages += [message(rng), message(rng)]
+            at = max(0, expected - rng.randint(1, len(messages) - 1))
+        case "duplicate":
+            at = max(0, expected - len(messages) - rng.choice((0, 0, 1, 70_000)))
+        case "gap":
+            at = expected + rng.choice((1, 1, 2, 5, 300, 70_000))
+        case "heartbeat" | "heartbeat_ahead":
+            messages, at = [], expected + (rng.randint(1, 9) if kind == "heartbeat_ahead" else -min(expected, 1))
+        case "end" | "end_ahead":
+            messages, count = [], mold.END_OF_SESSION
+            at = expected + (rng.randint(1, 9) if kind == "end_ahead" else 0)
+        case "session":
+            broken = bytearray(SESSION)
+            broken[rng.randrange(10)] ^= 1 << rng.randrange(8)
+            session = bytes(broken)
+        case "port":
+            port ^= 1 << rng.randrange(16)
+        case "block_short":
+            where = rng.randrange(len(messages))
+            messages[where] = message(rng, rng.randint(0, 11))
+        case "count_high":
+            count = len(messages) + rng.choice((1, 2, 40))
+        case "count_low":
+            count = len(messages) - 1
+        case "big":
+            messages = [message(rng, rng.choice((700, 1200, 12))), message(rng)]
+    packet = packet_bytes(at, messages, session=session, count=count)
+    if kind == "block_overrun":
+        broken = bytearray(packet)
+        size = len(messages[-1])
+        longer = (size + rng.choice((1, 1, 2, 8, 256, 60_000))).to_bytes(2, "big")
+        broken[-size - 2 : -size] = longer
+        packet = bytes(broken)
+    frame = udp_frame(packet, vlan=vlan, port=port, trailer=trailer)
+    return _damaged(rng, kind, frame)
+
+
+def _damaged(rng: random.Random, kind: str, frame: bytes) -> bytes:
+    ip_at = net.ETHERNET_SIZE + (net.VLAN_SIZE if frame[12:14] == b"\x81\x00" else 0)
+    match kind:
+        case "truncated":
+            return frame[: rng.randint(1, len(frame) - 1)]
+        case "runt":
+            return frame[: rng.randint(1, 66)]
+        case "noise":
+            return bytes(rng.choices(range(256), k=rng.randint(1, 120)))
+        case "destination":
+            return with_ip(frame, 16 + rng.randrange(4), bytes([rng.randrange(256)]))
+        case "ethertype":
+            return frame[: ip_at - 2] + rng.choice((b"\x86\xdd", b"\x08\x06", b"\x00\x40")) + frame[ip_at:]
+        case "double_tag":
+            return frame[:12] + b"\x81\x00\x00\x07" + frame[12:]
+        case "version":
+            return with_ip(frame, 0, bytes([rng.choice((0x65, 0x55, 0x05))]))
+        case "options":
+            return with_ip(frame, 0, bytes([rng.choice((0x46, 0x44, 0x4F))]))
+        case "fragment":
+            return with_ip(frame, 6, rng.choice((b"\x20\x00", b"\x00\x01", b"\x1f\xff", b"\x80\x00", b"\x00\x00")))
+        case "protocol":
+            return with_ip(frame, 9, bytes([rng.choice((6, 1, 16, 0))]))
+        case "checksum":
+            return _checksum_case(rng, frame, ip_at)
+        case "udp_short":
+            return with_ip(frame, 24, rng.choice((8, 27, 0, 28, 29)).to_bytes(2, "big"), fix=False)
+        case "udp_long":
+            length = int.from_bytes(frame[ip_at + 24 : ip_at + 26], "big")
+            return with_ip(frame, 24, (length + rng.choice((1, 2, 8, 3000))).to_bytes(2, "big"), fix=False)
+    return frame
+
+
+def _checksum_case(rng: random.Random, frame: bytes, ip_at: int) -> bytes:
+    """A wrong checksum, or a header whose sum carries in a way that is easily got wrong."""
+    match rng.randrange(4):
+        case 0:
+            return with_ip(frame, rng.randrange(20), bytes([rng.randrange(256)]), fix=False)
+        case 1:
+            stated = int.from_bytes(frame[ip_at + 10 : ip_at + 12], "big")
+            off = (stated + rng.choice((1, 0xFFFF, 2, 9, 0xFFF7))) & 0xFFFF
+            return with_ip(frame, 10, off.to_bytes(2, "big"), fix=False)
+        case 2:
+            return with_ip(frame, 12, b"\xff\xff\xff\xff")
+    return with_ip(frame, 4, bytes(rng.choices(range(256), k=2)))
