@@ -16,6 +16,7 @@ from tickgate.sw.spec.records import Record
 from tickgate.sw.spec.risk import Reason
 from tickgate.sw.spec.rows import ROWS
 from tickgate.sw.spec.state import Anomaly, Drop
+from tickgate.sw.spec.telemetry import BINS, HISTOGRAM_STAGES
 
 
 class Access(Enum):
@@ -48,6 +49,8 @@ class Register:
 ARM_KEY = 0x41524D21
 MAP_VERSION = 1
 ADDRESS_BITS = 12
+#: Where the latency histograms begin; below are all other registers.
+HISTOGRAMS_AT = 0x800
 
 _IDENTITY = (
     ("map_hash", Access.RO, "first 32 bits of the SHA-256 of this map; host and device must agree", 32),
@@ -123,6 +126,12 @@ def _build() -> tuple[Register, ...]:
     docs = dict(EVENT_COUNTERS)
     for name in counter_names():
         at = put(at, name, Access.RO, docs.get(name, name.replace("_", " ")))
+    if at > HISTOGRAMS_AT:
+        raise ValueError(f"registers end at {at:#x}, beyond the histograms at {HISTOGRAMS_AT:#x}")
+    at = HISTOGRAMS_AT
+    for stage in HISTOGRAM_STAGES:
+        doc = f"records of {stage} by the cycles since the deciding byte: {BINS} bins of 32 bits"
+        at = put(at, f"latency_{stage}", Access.RO, doc, 32 * BINS, "records")
     if at > 1 << ADDRESS_BITS:
         raise ValueError(f"register map ends at {at:#x}, beyond {ADDRESS_BITS} address bits")
     return tuple(registers)

@@ -1,0 +1,114 @@
+"""Verilog of any component, and every stage by name for simulation, audit, timing and export."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from tickgate.sw.spec.sizes import Sizes
+
+Maker = Callable[[Sizes, frozenset[str]], Any]
+
+
+def to_verilog(component: Any, name: str) -> str:
+    """Verilog of a component and everything in it; the same text in any folder.
+
+    Parameters
+    ----------
+    name: of its top module.
+    """
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # another Yosys on the path would write other text
+    from amaranth.back import verilog
+
+    return str(verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True))
+
+
+def _feed(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.feed import Feed
+
+    return Feed(faults=faults)
+
+
+def _itch(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.itch import Itch
+
+    return Itch(sizes, faults=faults)
+
+
+def _book(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.book import Book
+
+    return Book(sizes, faults=faults)
+
+
+def _trigger(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.trigger import Trigger
+
+    return Trigger(sizes, faults=faults)
+
+
+def _risk(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.risk import Risk
+
+    return Risk(sizes, faults=faults)
+
+
+def _orders(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.orders import Orders
+
+    return Orders(faults=faults)
+
+
+def _registers(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.registers import Registers
+    from tickgate.gateware.top import COUNTER_SOURCES
+
+    return Registers(sizes, COUNTER_SOURCES, faults=faults)
+
+
+def _telemetry(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.telemetry import Telemetry
+
+    return Telemetry(faults=faults)
+
+
+def _top(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.top import Top
+
+    return Top(sizes, trace=False, faults=faults)
+
+
+#: What makes the component of each stage from sizes and planted faults; `top` is the design for hardware.
+STAGES: dict[str, Maker] = {
+    "feed": _feed,
+    "itch": _itch,
+    "book": _book,
+    "trigger": _trigger,
+    "risk": _risk,
+    "orders": _orders,
+    "registers": _registers,
+    "telemetry": _telemetry,
+    "top": _top,
+}
+
+
+def build_id(sizes: Sizes) -> int:
+    """First 64 bits of the SHA-256 of the device's Verilog with the build id 0."""
+    text = to_verilog(_top(sizes, frozenset()), name="top")
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def export(stage: str, sizes: Sizes, name: str) -> str:
+    """Verilog of a stage for use anywhere; that of `top` tells its build id.
+
+    Raises
+    ------
+    KeyError: no such stage.
+    """
+    if stage != "top":
+        return to_verilog(STAGES[stage](sizes, frozenset()), name)
+    from tickgate.gateware.top import Top
+
+    return to_verilog(Top(sizes, trace=False, build_id=build_id(sizes)), name)

@@ -1,0 +1,259 @@
+"""Stage `registers`: the word bus, shadow and commit registers, the kill switch, status and counters."""
+
+from collections.abc import Mapping
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.lib.layouts import ROW_PORTS, RowPort, counters, layout
+from tickgate.sw.spec.registers import ADDRESS_BITS, ARM_KEY, BY_NAME, HISTOGRAMS_AT, counter_names, map_hash
+from tickgate.sw.spec.sizes import Sizes
+
+#: Registers that one step of the read multiplexer chooses from.
+GROUP = 8
+READ_CYCLES = 4
+
+
+class Bus(wiring.Signature):
+    """The word bus, seen from the device.
+
+    Members
+    -------
+    addr: In(12), byte offset of a register, a multiple of 4.
+    w_data: In(32). w_en: In(1), writes `w_data` in this cycle.
+    r_en: In(1), reads. r_data: Out(32). r_valid: Out(1), `READ_CYCLES` cycles after `r_en`.
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                "addr": Out(ADDRESS_BITS),
+                "w_data": Out(32),
+                "w_en": Out(1),
+                "r_en": Out(1),
+                "r_data": In(32),
+                "r_valid": In(1),
+            }
+        )
+
+
+class Registers(wiring.Component):
+    """The register bank of `tickgate.sw.spec.registers`.
+
+    A write acts in the next cycle: `kill` is high in the cycle after any write to its register and stays so until the
+    key is written to `arm`. A commit leaves two cycles after its write, with the shadows as they were then. Writes may
+    come in every cycle. A read is answered after `READ_CYCLES` cycles; reads may come in every cycle. What has no
+    register, and what is write only, reads 0.
+
+    Parameters
+    ----------
+    sizes: told by the identity registers.
+    counter_sources: the counters of each stage by its name; a counter that several stages have is their sum.
+    build_id: told by its register.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    bus: In(Bus()).
+    now: Out(64), core cycle: 0 in the first cycle after reset.
+    cfg_<row>: Out(RowPort(record)), one a configuration row.
+    kill: Out(1), level; 1 after reset.
+    clear: Out(1), pulse.
+    armed: Out(1), the kill switch is not up.
+    clearing, mark_pending, session_open: In(1), for the status register.
+    counters_<stage>: In(counters(names)), one a stage that counts.
+    telemetry_mask: Out(8). telemetry_every: Out(16).
+    bin_select: Out(8), histogram and bin that `bin_count` is to tell in the next cycle.
+    bin_count: In(32).
+
+    Raises
+    ------
+    ValueError: a counter that the register map does not have; a fault that is not in `FAULTS`.
+    """
+
+    FAULTS = {
+        "any_key_arms": "whatever is written to `arm` clears the kill switch",
+        "reset_armed": "the kill switch is not up after reset",
+        "commit_early": "a commit leaves in the cycle of its write, with the shadow of the cycle before",
+        "high_word_runs": "the high word of `now` is not latched by the low one",
+        "counter_off_by_one": "the counter behind the first group is that of its neighbour",
+    }
+    latency_cycles = {
+        ("bus", "kill", "write"): (1, 1),
+        ("bus", "clear", "write"): (1, 1),
+        ("bus", "bus", "read"): (READ_CYCLES, READ_CYCLES),
+        **{("bus", f"cfg_{row}", "commit"): (1, 1) for row in ROW_PORTS},
+        **{("bus", f"cfg_{row}", "shadow"): (1, 1) for row in ROW_PORTS},
+    }
+    COUNTERS: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        counter_sources: Mapping[str, tuple[str, ...]],
+        *,
+        build_id: int = 0,
+        faults: frozenset[str] = frozenset(),
+    ):
+        if unknown := sorted(faults - set(self.FAULTS)):
+            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
+        known = set(counter_names())
+        for stage, names in counter_sources.items():
+            if strange := sorted(set(names) - known):
+                raise ValueError(f"stage {stage} has the counter {strange[0]!r}, which the register map does not have")
+        self._sizes, self._sources, self._build_id, self._faults = sizes, dict(counter_sources), build_id, faults
+        super().__init__(
+            {
+                "bus": In(Bus()),
+                "now": Out(64),
+                **{f"cfg_{name}": Out(RowPort(record)) for name, record in ROW_PORTS.items()},
+                "kill": Out(1, init=0 if "reset_armed" in faults else 1),
+                "clear": Out(1),
+                "armed": Out(1),
+                "clearing": In(1),
+                "mark_pending": In(1),
+                "session_open": In(1),
+                **{f"counters_{stage}": In(counters(names)) for stage, names in self._sources.items() if names},
+                "telemetry_mask": Out(8),
+                "telemetry_every": Out(16),
+                "bin_select": Out(8),
+                "bin_count": In(32),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.now.eq(self.now + 1)
+        m.d.comb += self.armed.eq(~self.kill)
+        self._write(m)
+        self._rows(m)
+        self._read(m)
+        return m
+
+    def _hit(self, name: str, word: int = 0):
+        """The bus writes this word of the register in this cycle."""
+        return self.bus.w_en & (self.bus.addr == BY_NAME[name].offset + 4 * word)
+
+    def _write(self, m):
+        data = self.bus.w_data
+        key = data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
+        with m.If(self._hit("arm") & key):
+            m.d.sync += self.kill.eq(0)
+        with m.If(self._hit("kill")):
+            m.d.sync += self.kill.eq(1)
+        m.d.sync += self.clear.eq(self._hit("clear"))
+        self._scratch = Signal(32)
+        for name, register in (
+            ("scratch", self._scratch),
+            ("telemetry_mask", self.telemetry_mask),
+            ("telemetry_every", self.telemetry_every),
+        ):
+            with m.If(self._hit(name)):
+                m.d.sync += register.eq(data)
+
+    def _rows(self, m):
+        for short, record in ROW_PORTS.items():
+            port = getattr(self, f"cfg_{short}")
+            shadow = Signal(layout(record), name=f"shadow_{short}")
+            m.d.comb += port.row.eq(shadow)
+            for f in record.fields:
+                target = shadow[f.name]
+                for word in range(BY_NAME[f"{short}_{f.name}"].words):
+                    part = target[32 * word : 32 * word + 32]
+                    with m.If(self._hit(f"{short}_{f.name}", word)):
+                        m.d.sync += part.eq(self.bus.w_data)
+            commit = self._hit(f"{short}_commit")
+            if "commit_early" in self._faults:
+                m.d.comb += [port.commit.eq(commit), port.select.eq(self.bus.w_data)]
+            else:
+                m.d.sync += [port.commit.eq(commit), port.select.eq(self.bus.w_data)]
+
+    def _sources_of(self, m, name: str):
+        """The value of a counter: one stage's, or the registered sum of several."""
+        found = [getattr(self, f"counters_{s}")[name] for s, names in self._sources.items() if name in names]
+        if not found:
+            return Const(0, 32)
+        if len(found) == 1:
+            return found[0]
+        total = Signal(32, name=f"sum_{name}")
+        m.d.sync += total.eq(sum(found[1:], start=found[0]))
+        return total
+
+    def _read(self, m):
+        """A tree of registered multiplexers, `GROUP` ways a step, over the words that are not constant 0."""
+        sizes = self._sizes
+        latched = Signal(32)
+        seen_clearing = Signal()
+        with m.If(self.clearing):
+            m.d.sync += seen_clearing.eq(1)
+        with m.If(self.bus.r_en & (self.bus.addr == BY_NAME["now"].offset)):
+            m.d.sync += latched.eq(self.now[32:])
+        status = Cat(self.armed, self.clearing, self.mark_pending, self.session_open, seen_clearing)
+        low = Signal(32)
+        m.d.sync += low.eq(self.now)
+        values = {
+            "map_hash": [Const(map_hash(), 32)],
+            "build_id": [Const(self._build_id & 0xFFFFFFFF, 32), Const(self._build_id >> 32, 32)],
+            "size_slots": [Const(sizes.slots, 32)],
+            "size_orders": [Const(sizes.orders, 32)],
+            "size_levels": [Const(sizes.levels, 32)],
+            "size_stash": [Const(sizes.stash, 32)],
+            "scratch": [self._scratch],
+            "status": [status],
+            # The word as it was in the cycle of the read; the rest of the tree samples one cycle later.
+            "now": [low, self.now[32:] if "high_word_runs" in self._faults else latched],
+            "telemetry_mask": [self.telemetry_mask],
+            "telemetry_every": [self.telemetry_every],
+        }
+        for name in counter_names():
+            values[name] = [self._sources_of(m, name)]
+        if "counter_off_by_one" in self._faults:
+            names = counter_names()
+            values[names[GROUP]] = values[names[GROUP - 1]]
+
+        leaves = {}
+        for name, words in values.items():
+            for word, value in enumerate(words):
+                leaves[BY_NAME[name].offset // 4 + word] = value
+        address = Signal(ADDRESS_BITS - 2)
+        asked = Signal()
+        m.d.sync += [address.eq(self.bus.addr[2:]), asked.eq(self.bus.r_en)]
+        m.d.comb += self.bin_select.eq(address[:8])
+
+        # Histogram words come from telemetry one cycle after `address`, beside the first step of the tree.
+        inside, past = address[9], address[8]
+        if HISTOGRAMS_AT != 4 << 9:
+            raise ValueError(f"histograms must begin at {4 << 9:#x}, not {HISTOGRAMS_AT:#x}")
+        is_bin, exists = Signal(), Signal()
+        m.d.sync += [is_bin.eq(inside), exists.eq(~past)]
+        counted = Mux(exists, self.bin_count, 0)
+
+        # Step 1 sees `address`; each step keeps the address bits that are left.
+        bits, depth, valid = address, 1, asked
+        while len(leaves) > 1 or 0 not in leaves:
+            groups: dict[int, dict[int, object]] = {}
+            for at, value in leaves.items():
+                groups.setdefault(at // GROUP, {})[at % GROUP] = value
+            leaves = {}
+            for at, members in groups.items():
+                out = Signal(32, name=f"read_{depth}_{at}", reset_less=True)
+                with m.Switch(bits[: (GROUP - 1).bit_length()]):
+                    for choice, value in members.items():
+                        with m.Case(choice):
+                            m.d.sync += out.eq(value)
+                    with m.Default():
+                        m.d.sync += out.eq(0)
+                leaves[at] = out
+            rest = Signal(max(1, len(bits) - 3), name=f"address_{depth}", reset_less=True)
+            passed = Signal(name=f"asked_{depth}")
+            m.d.sync += [rest.eq(bits[3:]), passed.eq(valid)]
+            if depth > 1:
+                late, was_bin = Signal(32, name=f"bin_{depth}", reset_less=True), Signal(name=f"is_bin_{depth}")
+                m.d.sync += [late.eq(counted), was_bin.eq(is_bin)]
+                counted, is_bin = late, was_bin
+            bits, valid, depth = rest, passed, depth + 1
+        m.d.comb += self.bus.r_valid.eq(valid)
+        m.d.comb += self.bus.r_data.eq(Mux(is_bin, counted, leaves[0]))
+        if depth != READ_CYCLES:
+            raise ValueError(f"the read tree takes {depth} cycles, not {READ_CYCLES}")

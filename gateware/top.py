@@ -1,0 +1,164 @@
+"""The whole device: every stage, composed by the ports they share."""
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from tickgate.gateware.book import Book
+from tickgate.gateware.feed import Feed
+from tickgate.gateware.itch import Itch
+from tickgate.gateware.lib.layouts import elastic, flow
+from tickgate.gateware.orders import Orders
+from tickgate.gateware.registers import Bus, Registers
+from tickgate.gateware.risk import Risk
+from tickgate.gateware.telemetry import Telemetry
+from tickgate.gateware.trigger import Trigger
+from tickgate.sw.spec.events import FRAME_WORD, TRACES
+from tickgate.sw.spec.sizes import Sizes
+
+#: The component of each stage in pipeline order; `registers` is made of what they count.
+COMPONENTS = {
+    "feed": Feed,
+    "itch": Itch,
+    "book": Book,
+    "trigger": Trigger,
+    "risk": Risk,
+    "orders": Orders,
+    "telemetry": Telemetry,
+}
+#: Stages whose constructor takes the sizes.
+SIZED = ("itch", "book", "trigger", "risk")
+COUNTER_SOURCES: dict[str, tuple[str, ...]] = {name: tuple(c.COUNTERS) for name, c in COMPONENTS.items()}
+
+
+class Top(wiring.Component):
+    """The device: two feed lines in, one order session out, the host beside them.
+
+    Order bytes and cycles do not depend on `trace`, on what telemetry sends, or on whether its stream is held up.
+
+    Parameters
+    ----------
+    sizes: of the device.
+    trace: whether the trace of every stage leaves; a design for hardware leaves it out.
+    build_id: told by the register `build_id`; see `tickgate.gateware.build.identified`.
+    faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
+
+    Members
+    -------
+    i_a, i_b: In(flow(FRAME_WORD)), frames of feed line A and line B.
+    bus: In(Bus()), the register bus.
+    i_inject: In(elastic(FRAME_WORD)), SoupBinTCP bytes of one TCP segment of the host.
+    o_orders: Out(elastic(FRAME_WORD)), frames of the order session.
+    o_copy: Out(flow(FRAME_WORD)), each word that left on `o_orders`, for the host.
+    o_telemetry: Out(elastic(FRAME_WORD)), telemetry frames.
+    trace_<stage>: Out(flow(record)), where `trace` is true: the trace records of `tickgate.sw.spec.events`.
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`.
+    """
+
+    FAULTS = {
+        f"{stage}.{fault}": text
+        for stage, component in {**COMPONENTS, "registers": Registers}.items()
+        for fault, text in component.FAULTS.items()
+    }
+    COUNTERS: tuple[str, ...] = ()
+
+    def __init__(
+        self, sizes: Sizes, *, trace: bool = True, build_id: int = 0, faults: frozenset[str] = frozenset()
+    ):
+        if unknown := sorted(faults - set(self.FAULTS)):
+            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
+        self._sizes, self._trace, self._build_id, self._faults = sizes, trace, build_id, faults
+        super().__init__(
+            {
+                "i_a": In(flow(FRAME_WORD)),
+                "i_b": In(flow(FRAME_WORD)),
+                "bus": In(Bus()),
+                "i_inject": In(elastic(FRAME_WORD)),
+                "o_orders": Out(elastic(FRAME_WORD)),
+                "o_copy": Out(flow(FRAME_WORD)),
+                "o_telemetry": Out(elastic(FRAME_WORD)),
+                **({f"trace_{stage}": Out(flow(record)) for stage, record in TRACES.items()} if trace else {}),
+            }
+        )
+
+    @property
+    def sizes(self) -> Sizes:
+        """Sizes of the device."""
+        return self._sizes
+
+    def _faults_of(self, stage: str) -> frozenset[str]:
+        return frozenset(f.split(".", 1)[1] for f in self._faults if f.startswith(f"{stage}."))
+
+    def elaborate(self, platform):
+        m = Module()
+        stages = {}
+        for name, component in COMPONENTS.items():
+            sized = (self._sizes,) if name in SIZED else ()
+            stages[name] = component(*sized, faults=self._faults_of(name))
+            m.submodules[name] = stages[name]
+        feed, itch, book, trigger = (stages[n] for n in ("feed", "itch", "book", "trigger"))
+        risk, orders, telemetry = (stages[n] for n in ("risk", "orders", "telemetry"))
+        m.submodules.registers = registers = Registers(
+            self._sizes, COUNTER_SOURCES, build_id=self._build_id, faults=self._faults_of("registers")
+        )
+
+        # The data path.
+        connect(m, flipped(self.i_a), feed.i_a)
+        connect(m, flipped(self.i_b), feed.i_b)
+        connect(m, feed.o, itch.i)
+        connect(m, itch.o, book.i)
+        connect(m, book.o, trigger.i)
+        connect(m, trigger.o_book, risk.i_book)
+        connect(m, trigger.o_intents, risk.i_intents)
+        connect(m, risk.o, orders.i)
+        connect(m, flipped(self.i_inject), orders.i_inject)
+        connect(m, orders.o, flipped(self.o_orders))
+        connect(m, orders.o_copy, flipped(self.o_copy))
+        connect(m, telemetry.o, flipped(self.o_telemetry))
+        m.d.comb += [
+            book.event_overflow.eq(itch.event_overflow),
+            risk.session_ok.eq(orders.session_ok),
+            trigger.done.eq(risk.rejected | orders.done),
+        ]
+
+        # The host's side.
+        connect(m, flipped(self.bus), registers.bus)
+        m.d.comb += [
+            registers.clearing.eq(book.clearing),
+            registers.mark_pending.eq(feed.mark_pending),
+            registers.session_open.eq(orders.session_open),
+            book.clear.eq(registers.clear),
+            telemetry.mask.eq(registers.telemetry_mask),
+            telemetry.every.eq(registers.telemetry_every),
+            telemetry.bin_select.eq(registers.bin_select),
+            registers.bin_count.eq(telemetry.bin_count),
+        ]
+        for name, stage in stages.items():
+            members = stage.signature.members
+            if "now" in members:
+                m.d.comb += stage.now.eq(registers.now)
+            if "kill" in members:
+                m.d.comb += stage.kill.eq(registers.kill)
+            if COUNTER_SOURCES[name]:
+                m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)
+            for member in members:
+                if member.startswith("cfg_"):
+                    source, target = getattr(registers, member), getattr(stage, member)
+                    m.d.comb += [
+                        target.row.eq(source.row),
+                        target.select.eq(source.select),
+                        target.commit.eq(source.commit),
+                    ]
+
+        # The only observation point of each stage.
+        for stage in TRACES:
+            record = stages[stage].trace
+            seen = getattr(telemetry, f"i_{stage}")
+            m.d.comb += [seen.valid.eq(record.valid), seen.payload.eq(record.payload)]
+            if self._trace:
+                out = getattr(self, f"trace_{stage}")
+                m.d.comb += [out.valid.eq(record.valid), out.payload.eq(record.payload)]
+        return m
