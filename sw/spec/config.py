@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tickgate.sw.spec import rows
 from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, row_writes
+from tickgate.sw.spec.units import RECIPROCALS, TICKS_E4
 
 #: Host actions that a configuration may place in front of a message; the pipeline is drained first.
 ACTIONS = ("kill", "arm", "session_close", "session_open", "mark", "acknowledge")
@@ -76,3 +77,33 @@ def ascii_field(text: str, size: int) -> int:
     if len(raw) > size:
         raise ValueError(f"{text!r} is longer than {size} characters")
     return int.from_bytes(raw.ljust(size), "big")
+
+
+def symbol_row(
+    locate: int, symbol: str, tick_e4: int, base_e4: int, levels: int, assume_trading: bool = False
+) -> dict[str, int]:
+    """The symbol row of a slot in use, with what follows from its tick and the device's levels.
+
+    Raises
+    ------
+    ValueError: a tick that is not in `units.TICKS_E4`, a base that is not a multiple of it, or a window that does not
+        fit 32 bits.
+    """
+    if tick_e4 not in TICKS_E4:
+        raise ValueError(f"tick_e4 must be one of {', '.join(map(str, TICKS_E4))}, not {tick_e4}")
+    if base_e4 < 0 or base_e4 % tick_e4:
+        raise ValueError(f"base_e4 must be a multiple of the tick {tick_e4}, not {base_e4}")
+    if base_e4 + levels * tick_e4 > 1 << 32:
+        raise ValueError(f"base_e4 must be at most {(1 << 32) - levels * tick_e4} with {levels} levels, not {base_e4}")
+    tick = TICKS_E4.index(tick_e4)
+    return {
+        "valid": 1,
+        "locate": locate,
+        "symbol": ascii_field(symbol, 8),
+        "tick": tick,
+        "tick_e4": tick_e4,
+        "reciprocal": RECIPROCALS[tick],
+        "base_e4": base_e4,
+        "span_e4": levels * tick_e4,
+        "assume_trading": int(assume_trading),
+    }
