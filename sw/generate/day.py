@@ -14,7 +14,15 @@ from tickgate.sw.generate import wire
 from tickgate.sw.generate.draws import Draws
 from tickgate.sw.generate.flow import MPIDS, Flow, participant
 from tickgate.sw.generate.options import ADMINISTRATION_SHARE_MAX, SessionOptions
-from tickgate.sw.generate.symbols import STUBS, SymbolBook, busy_order, busy_weights, make_books
+from tickgate.sw.generate.symbols import (
+    OPERATIONAL_HALT,
+    STUBS,
+    TRADING_HALT,
+    SymbolBook,
+    busy_order,
+    busy_weights,
+    make_books,
+)
 from tickgate.sw.spec import itch
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.fields import Message
@@ -83,8 +91,9 @@ class Session:
         # A short session of many symbols would hold little else: some messages come for the busiest symbols only.
         self._some = self.books[: max(1, min(options.symbols, options.messages // 400))]
         self._steps = sorted(self._plan(), key=lambda step: step.at)
-        # System events, V, R and H; Y, L, stub quotes, one deletion, opening and closing cross.
-        fixed = 6 + 1 + 2 * options.symbols + (2 + STUBS + 1 + 2) * len(self._some) + sum(step.messages for step in self._steps)
+        # System events, V, R and H; then Y, L, stub quotes, one deletion, opening and closing cross.
+        fixed = 6 + 1 + 2 * options.symbols + (2 + STUBS + 1 + 2) * len(self._some)
+        fixed += sum(step.messages for step in self._steps)
         if fixed > options.messages * ADMINISTRATION_SHARE_MAX:
             least = int(fixed / ADMINISTRATION_SHARE_MAX) + 1
             raise UserError(
@@ -108,7 +117,6 @@ class Session:
 
     def _day(self) -> Iterator[None]:
         """Append the records of the day; yields between portions."""
-        flow = self._flow
         before = int(self._flow_messages * PRE_MARKET_SHARE)
         after = int(self._flow_messages * POST_MARKET_SHARE)
         within = self._flow_messages - before - after
@@ -147,7 +155,7 @@ class Session:
         self._put(itch.SYSTEM_EVENT, 0, event_code=code)
 
     def _action(self, book: SymbolBook, state: bytes, reason: bytes) -> None:
-        book.halted = state != b"T"
+        book.halted = book.halted & ~TRADING_HALT | (0 if state == b"T" else TRADING_HALT)
         self._put(itch.TRADING_ACTION, book.locate, stock=book.stock, trading_state=state, reserved=b" ", reason=reason)
 
     def _start_of_day(self) -> None:
@@ -240,7 +248,7 @@ class Session:
 
     def _operational(self, book: SymbolBook, at: float, action: bytes) -> Step:
         def act() -> None:
-            book.halted = action == b"H"
+            book.halted = book.halted & ~OPERATIONAL_HALT | (OPERATIONAL_HALT if action == b"H" else 0)
             self._put(itch.OPERATIONAL_HALT, book.locate, stock=book.stock, market_code=b"Q", action=action)
 
         return Step(at, 1, act)

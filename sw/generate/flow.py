@@ -35,8 +35,8 @@ _MIN_SIDE: Final = 2
 MPIDS: Final = (b"NITE", b"CDRG", b"GSCO", b"UBSS")
 
 _SHARES = (
-    (100, 46.0), (200, 12.0), (300, 7.0), (400, 4.0), (500, 5.0), (1_000, 3.0), (2_000, 1.0), (5_000, 0.5), (10_000, 0.2),
-    (10, 4.0), (25, 3.0), (37, 2.0), (50, 6.0), (73, 2.0), (5, 1.5), (2, 0.8), (150, 1.5), (999, 0.5),
+    (100, 46.0), (200, 12.0), (300, 7.0), (400, 4.0), (500, 5.0), (1_000, 3.0), (2_000, 1.0), (5_000, 0.5),
+    (10_000, 0.2), (10, 4.0), (25, 3.0), (37, 2.0), (50, 6.0), (73, 2.0), (5, 1.5), (2, 0.8), (150, 1.5), (999, 0.5),
 )  # fmt: skip
 
 
@@ -363,4 +363,3 @@ def participant(book: SymbolBook, time_ns: int, mpid: bytes, state: bytes) -> by
         itch.MARKET_PARTICIPANT_POSITION, book.locate, time_ns, mpid=mpid, stock=book.stock,
         primary_market_maker=b"Y" if mpid == MPIDS[0] else b"N", market_maker_mode=b"N", participant_state=state,
     )  # fmt: skip
-

@@ -1,6 +1,5 @@
 """What a generated session is to be: options, their defaults, and the checks of what a user may ask for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Final
 

@@ -26,6 +26,9 @@ STUBS: Final = 2
 FLOOR: Final = 12
 """A symbol with this many orders or fewer gets new ones before any goes."""
 
+TRADING_HALT: Final = 1
+OPERATIONAL_HALT: Final = 2
+
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -50,8 +53,8 @@ class SymbolBook:
         Most live orders, and how many there usually are, stub quotes left out.
     reference_class : int
         Remainder of the symbol's references by 4, as in real data.
-    halted : bool
-        Nothing executes.
+    halted : int
+        Why nothing executes: `TRADING_HALT` and `OPERATIONAL_HALT`; 0 where it does.
     """
 
     locate: int
@@ -70,7 +73,7 @@ class SymbolBook:
     bid: Side
     ask: Side
     orders: list[Order]
-    halted: bool = False
+    halted: int = 0
 
     @property
     def fair_e4(self) -> int:
