@@ -1,0 +1,190 @@
+"""In front of the book's pipeline: one operation at a time, the sweep, and news that no event brings."""
+
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.book.hashing import index_bits
+from tickgate.gateware.book.levels import group_bits
+from tickgate.gateware.book.logic import first_one
+from tickgate.gateware.lib.layouts import elastic
+from tickgate.sw.spec.events import EVENT, EventKind, Notice
+from tickgate.sw.spec.sizes import Sizes
+
+#: Cycles after which an operation no longer writes; a sweep waits as long.
+DRAIN_CYCLES = 15
+
+
+def operation_layout(sizes: Sizes) -> data.StructLayout:
+    """What travels with an operation: fields of its event, and what it is."""
+    return data.StructLayout(
+        {
+            "kind": 4,
+            "notice": 3,
+            "slot": sizes.slot_bits,
+            "every_slot": 1,
+            "side": 1,
+            "bad_side": 1,
+            "qty": 32,
+            "price_e4": 32,
+            "state_op": 1,
+            "state_bits": 5,
+            "add": 1,  # adds an order
+            "take": 1,  # takes from an order
+            "first": 1,  # first half of a REPLACE
+            "second": 1,
+            "dropped": 1,  # an order event while the tables are swept
+            "own": 1,  # of no event:
+            "lost": 1,  # an event was lost
+            "cleared": 1,  # the host's clear command
+            "swept": 1,  # the slot's sweep has ended
+        }
+    )
+
+
+def sweep_rows(sizes: Sizes) -> int:
+    """Rows of the longest memory that is swept."""
+    return max(1 << index_bits(sizes), 2 * sizes.slots * group_bits(sizes))
+
+
+class Front(wiring.Component):
+    """Turns events and news into operations for the pipeline, at least two cycles apart.
+
+    News of a lost event and of a clear command go before events; an update of a slot (after a sweep or a commit) waits
+    for a cycle in which no event does.
+
+    Parameters
+    ----------
+    sizes: all fields are used.
+
+    Members
+    -------
+    i: In(elastic(EVENT)).
+    clear: In(1), pulse.
+    event_overflow: In(1), pulse.
+    refresh: In(1), pulse: tell the state of `refresh_slot` when there is room.
+    refresh_slot: In(7).
+    valid: Out(1), an operation enters.
+    op: Out(operation_layout(sizes)), the operation.
+    reference: Out(64), the order's reference that it looks for.
+    clearing: Out(1), from reset, a NEW_SESSION or a clear until every slot's `swept` operation has entered.
+    sweep: Out(1), every memory empties its row `sweep_row`.
+    sweep_row: Out(bits of the longest swept memory's row number).
+    """
+
+    def __init__(self, sizes: Sizes):
+        self._sizes = sizes
+        super().__init__(
+            {
+                "i": In(elastic(EVENT)),
+                "clear": In(1),
+                "event_overflow": In(1),
+                "refresh": In(1),
+                "refresh_slot": In(7),
+                "valid": Out(1),
+                "op": Out(operation_layout(sizes)),
+                "reference": Out(64),
+                "clearing": Out(1),
+                "sweep": Out(1),
+                "sweep_row": Out((sweep_rows(sizes) - 1).bit_length()),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        slots, event, op = self._sizes.slots, self.i.payload, self.op
+        order = event.kind <= EventKind.REPLACE
+        wait = Signal(2)  # cycles until the next operation may enter
+        halved = Signal()  # the second half of a REPLACE is to follow
+        held = Signal(operation_layout(self._sizes), reset_less=True)
+        held_reference = Signal(64, reset_less=True)
+        lost_due, clear_due = Signal(), Signal()
+        refresh_due = Signal(slots)
+        busy = Signal(slots, init=(1 << slots) - 1)  # the slot has not been told that the sweep is over
+        sweeping = Signal(init=1)
+        drain = Signal(range(DRAIN_CYCLES + 1))
+        urgent = lost_due | clear_due
+        open_ = wait == 0
+        m.d.comb += self.i.ready.eq(open_ & ~urgent)
+        taken = self.i.valid & self.i.ready
+        refresh_any, refresh_slot = first_one(refresh_due)
+
+        m.d.comb += self.reference.eq(event.reference)
+        with m.If(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        start = Signal()
+        with m.If(halved & (wait == 2)):
+            m.d.comb += [
+                self.valid.eq(1),
+                op.eq(held),
+                op.first.eq(0),
+                op.second.eq(1),
+                op.take.eq(0),
+                op.add.eq(held.take),
+                self.reference.eq(held_reference),
+            ]
+            m.d.sync += halved.eq(0)
+        with m.Elif(open_ & urgent):
+            # A clear behind a lost event waits its turn.
+            m.d.comb += [
+                self.valid.eq(1),
+                op.own.eq(1),
+                op.every_slot.eq(1),
+                op.kind.eq(EventKind.NOTICE),
+                op.lost.eq(lost_due),
+                op.cleared.eq(~lost_due),
+                start.eq(~lost_due),
+            ]
+            m.d.sync += wait.eq(1)
+            with m.If(lost_due):
+                m.d.sync += lost_due.eq(0)
+            with m.Else():
+                m.d.sync += clear_due.eq(0)
+        with m.Elif(taken):
+            dropped = order & busy.bit_select(event.slot[: self._sizes.slot_bits], 1)
+            replace = event.kind == EventKind.REPLACE
+            for name in ("kind", "notice", "slot", "every_slot", "side", "bad_side", "price_e4", "state_op"):
+                m.d.comb += op[name].eq(event[name])
+            m.d.comb += [
+                self.valid.eq(1),
+                op.qty.eq(event.quantity),
+                op.state_bits.eq(event.state_bits),
+                op.dropped.eq(dropped),
+                op.add.eq(order & ~dropped & (event.kind == EventKind.ADD)),
+                op.take.eq(order & ~dropped & (event.kind != EventKind.ADD)),
+                op.first.eq(replace),
+                start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION)),
+            ]
+            m.d.sync += [wait.eq(Mux(replace, 3, 1)), halved.eq(replace), held.eq(op)]
+            m.d.sync += held_reference.eq(event.new_reference)
+        with m.Elif(open_ & refresh_any & ~sweeping):
+            m.d.comb += [
+                self.valid.eq(1),
+                op.own.eq(1),
+                op.kind.eq(EventKind.OTHER),
+                op.slot.eq(refresh_slot),
+                op.swept.eq(busy.bit_select(refresh_slot, 1)),
+            ]
+            m.d.sync += [
+                wait.eq(1),
+                refresh_due.bit_select(refresh_slot, 1).eq(0),
+                busy.bit_select(refresh_slot, 1).eq(0),
+            ]
+        with m.If(self.refresh):
+            m.d.sync += refresh_due.bit_select(self.refresh_slot[: self._sizes.slot_bits], 1).eq(1)
+        with m.If(self.event_overflow):
+            m.d.sync += lost_due.eq(1)
+        with m.If(self.clear):
+            m.d.sync += clear_due.eq(1)
+
+        row = Signal.like(self.sweep_row)
+        m.d.comb += [self.sweep.eq(sweeping & (drain == 0)), self.sweep_row.eq(row), self.clearing.eq(busy.any())]
+        with m.If(drain != 0):
+            m.d.sync += drain.eq(drain - 1)
+        with m.Elif(sweeping):
+            m.d.sync += row.eq(row + 1)
+            with m.If(row == sweep_rows(self._sizes) - 1):
+                m.d.sync += [sweeping.eq(0), row.eq(0), refresh_due.eq(Const((1 << slots) - 1, slots))]
+        with m.If(start):
+            m.d.sync += [sweeping.eq(1), drain.eq(DRAIN_CYCLES), row.eq(0), busy.eq(Const((1 << slots) - 1, slots))]
+        return m

@@ -1,0 +1,91 @@
+"""Where an order reference may stand in the order table: four linear hashes, each a bijection together with the tag.
+
+The table has `BANKS` banks of `WAYS` ways. In bank `b` a reference stands in row `low ^ fold_b(high)`, where `low` are
+its lowest `index_bits` bits and `high`, the tag, is the rest. Row and tag give the reference back, so that comparing
+tags compares whole references: there is no false match. A fold is linear over GF(2): every bit of the row is the
+exclusive-or of a fixed choice of `FOLD_INPUTS` tag bits and one low bit.
+
+References are near-dense, and constant modulo 4 for one symbol. The choices are made so that the lowest tag bits, which
+vary most, weigh most.
+"""
+
+from functools import cache, reduce
+from operator import xor
+from random import Random
+
+from tickgate.sw.spec.sizes import Sizes
+
+BANKS, WAYS = 4, 4
+REFERENCE_BITS = 64
+
+#: Tag bits that enter each row bit: with the low bit sixteen inputs, two levels of four-input logic.
+FOLD_INPUTS = 15
+_NEAR_BITS, _NEAR_INPUTS = 24, 11
+_SEED = 0x7469636B
+
+
+def index_bits(sizes: Sizes) -> int:
+    """Width of a row number: `orders` entries over all banks and ways."""
+    return (sizes.orders // (BANKS * WAYS)).bit_length() - 1
+
+
+@cache
+def fold_masks(width: int) -> tuple[tuple[int, ...], ...]:
+    """Tag bits (as masks) that enter each of the `width` row bits of each bank."""
+    tag_bits = REFERENCE_BITS - width
+    random = Random(_SEED + width)
+    banks = []
+    for _ in range(BANKS):
+        while True:
+            masks = []
+            for _ in range(width):
+                near = random.sample(range(_NEAR_BITS), _NEAR_INPUTS)
+                far = random.sample(range(_NEAR_BITS, tag_bits), FOLD_INPUTS - _NEAR_INPUTS)
+                masks.append(reduce(lambda word, bit: word | 1 << bit, near + far, 0))
+            # The rows that the lowest tag bits alone can reach must be all of them.
+            if _rank([mask & (1 << width + 2) - 1 for mask in masks]) == width:
+                break
+        banks.append(tuple(masks))
+    return tuple(banks)
+
+
+def _rank(rows: list[int]) -> int:
+    """Rank over GF(2)."""
+    rank = 0
+    while rows:
+        pivot = rows.pop()
+        if pivot:
+            rank += 1
+            low = pivot & -pivot
+            rows = [row ^ pivot if row & low else row for row in rows]
+    return rank
+
+
+@cache
+def _byte_tables(width: int) -> tuple[tuple[int, ...], ...]:
+    """For each byte of a tag and each of its values, the four folds side by side."""
+    masks = fold_masks(width)
+    tables = []
+    for byte in range(8):
+        table = []
+        for value in range(256):
+            word = value << 8 * byte
+            packed = 0
+            for bank in range(BANKS):
+                for bit in range(width):
+                    packed |= ((word & masks[bank][bit]).bit_count() & 1) << (bank * width + bit)
+            table.append(packed)
+        tables.append(tuple(table))
+    return tuple(tables)
+
+
+def rows_of(reference: int, width: int) -> tuple[int, ...]:
+    """Row of the reference in each bank, for rows of `width` bits."""
+    tag, mask = reference >> width, (1 << width) - 1
+    folds = reduce(xor, (table[tag >> 8 * byte & 0xFF] for byte, table in enumerate(_byte_tables(width))))
+    return tuple((reference ^ folds >> bank * width) & mask for bank in range(BANKS))
+
+
+def reference_of(bank: int, row: int, tag: int, width: int) -> int:
+    """The reference that stands in that row of that bank with that tag."""
+    return tag << width | (row ^ rows_of(tag << width, width)[bank])

@@ -1,0 +1,259 @@
+"""Price levels of every slot and side: shares a level, which levels have any, and the best of the others."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.book.logic import first_one
+from tickgate.gateware.lib.pipe import Pipe
+from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
+from tickgate.sw.spec.units import TICKS_E4
+
+#: Cycles from a level's number to the answer.
+LEVEL_ANSWER_STAGE = 5
+
+
+def word_bits(sizes: Sizes) -> int:
+    """Levels whose occupancy shares a word."""
+    return 1 << (sizes.level_bits + 1) // 2
+
+
+def group_bits(sizes: Sizes) -> int:
+    """Words of occupancy that a slot's side has."""
+    return sizes.levels // word_bits(sizes)
+
+
+class Levels(wiring.Component):
+    """Adds shares to a level or takes them from it, and finds the best other level; one operation every second cycle.
+
+    Levels are kept by rank: distance from the best end of the window, so that the best level is the lowest rank on
+    either side. `shares` has the shares of every rank, and means something only where the rank's bit in `words` is set,
+    so that a sweep only empties words. A bit a word in `summary` tells whether the word has any.
+
+    While the shares of the operation's own level are read and changed, the best level *other than it* is searched; the
+    level itself, if it is not empty afterwards, need only be compared with that one. So the answer takes the same time
+    whether or not the best level goes.
+
+    Parameters
+    ----------
+    sizes: `slots` and `levels`.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    slot: In(slot_bits), stage 0: an operation may begin.
+    side: In(1), stage 0.
+    level: In(level_bits), stage 0.
+    go: In(1), stage 1: it does; never in two cycles running.
+    add: In(1), stage 1: shares are added, else taken.
+    qty: In(32), stage 1: how many; as many as the level has at most, where they are taken.
+    tick_e4: In(10), stage 4: tick of the slot.
+    base_e4: In(32), stage 5: price of level 0 of the slot.
+    before: Out(48), stage 5: shares of the level before.
+    after: Out(48), stage 5: and after.
+    any: Out(1), stage 5: it has any afterwards.
+    best: Out(1), stage 5: no other level is better than this one.
+    other: Out(1), stage 5: another level of the side has shares.
+    other_qty: Out(48), stage 5: shares of the best other level.
+    other_px_e4: Out(32), stage 5: its price.
+    sweep: In(1), empties the word `sweep_row` and the summary of that number.
+    sweep_row: In(slot_bits + 1 + bits of a word's number).
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`.
+    """
+
+    FAULTS = {
+        "level_forward_lost": "shares changed by the operation right before are read as they were in memory",
+        "word_forward_lost": "a level filled or emptied by the operation right before is seen as it was",
+        "summary_late": "a word that turned empty is still taken for one with levels",
+        "no_rescan": "when the best level goes, the side is taken for empty",
+    }
+
+    def __init__(self, sizes: Sizes, faults: frozenset[str] = frozenset()):
+        if faults - set(self.FAULTS):
+            raise ValueError(f"the levels have no fault {', '.join(sorted(faults - set(self.FAULTS)))}")
+        self._sizes, self._faults = sizes, faults
+        super().__init__(
+            {
+                "slot": In(sizes.slot_bits),
+                "side": In(1),
+                "level": In(sizes.level_bits),
+                "go": In(1),
+                "add": In(1),
+                "qty": In(32),
+                "tick_e4": In(max(TICKS_E4).bit_length()),
+                "base_e4": In(32),
+                "before": Out(LEVEL_QTY_BITS),
+                "after": Out(LEVEL_QTY_BITS),
+                "any": Out(1),
+                "best": Out(1),
+                "other": Out(1),
+                "other_qty": Out(LEVEL_QTY_BITS),
+                "other_px_e4": Out(32),
+                "sweep": In(1),
+                "sweep_row": In(sizes.slot_bits + 1 + (group_bits(sizes) - 1).bit_length()),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        pipe = Pipe(m)
+        sizes = self._sizes
+        word, groups = word_bits(sizes), group_bits(sizes)
+        low_bits = (word - 1).bit_length()
+        key_bits = sizes.slot_bits + 1
+        sides = 1 << key_bits
+
+        shares = Memory(shape=LEVEL_QTY_BITS, depth=sides * sizes.levels, init=[])
+        words = Memory(shape=word, depth=sides * groups, init=[])
+        summary = Memory(shape=groups, depth=sides, init=[])
+        m.submodules.shares, m.submodules.words, m.submodules.summary = shares, words, summary
+        shares_write, words_write, summary_write = shares.write_port(), words.write_port(), summary.write_port()
+        shares_read = shares.read_port(transparent_for=(shares_write,))
+        other_read = shares.read_port(transparent_for=(shares_write,))
+        word_read, other_word_read = words.read_port(domain="comb"), words.read_port(domain="comb")
+        summary_read = summary.read_port(domain="comb")
+
+        # What the last operation left behind; the one after it may have read memory before that was written.
+        last_valid = Signal()
+        last_key = Signal(key_bits, reset_less=True)
+        last_rank = Signal(sizes.level_bits, reset_less=True)
+        last_qty = Signal(LEVEL_QTY_BITS, reset_less=True)
+        last_any = Signal(reset_less=True)  # the level has shares
+        last_word_any = Signal(reset_less=True)  # its word has levels
+
+        # Stage 0: bids are ranked from the top.
+        pipe.put("key", Cat(self.slot, self.side), 0)
+        pipe.put("rank", self.level ^ (~self.side).replicate(sizes.level_bits), 0)
+        m.d.comb += [
+            shares_read.addr.eq(Cat(pipe.get("rank", 0), pipe.get("key", 0))),
+            summary_read.addr.eq(pipe.get("key", 0)),
+        ]
+        pipe.put("summary_read", summary_read.data, 0)
+
+        # Stage 1: the first other word that has levels; the own word.
+        go = pipe.put("go", self.go, 1, reset=True)
+        pipe.put("add", self.add, 1)
+        pipe.put("qty", self.qty, 1)
+        key, rank = pipe.get("key", 1), pipe.get("rank", 1)
+        bit, group = rank[:low_bits], rank[low_bits:]
+        same_key = last_valid & (last_key == key)
+        old_summary = pipe.get("summary_read", 1)
+        last_group = _one_hot(last_rank[low_bits:], groups)
+        known = same_key & (Const(1) if "summary_late" not in self._faults else last_word_any)
+        current = Mux(known, old_summary & ~last_group | Mux(last_word_any, last_group, 0), old_summary)
+        pipe.put("summary", current, 1)
+        others = pipe.get("summary", 1) & ~_one_hot(group, groups)
+        other_any, other_group = first_one(others[:groups])
+        pipe.put("other_any", other_any, 1)
+        pipe.put("other_group", other_group, 1)
+        pipe.put("same_word", same_key & (last_rank[low_bits:] == group), 1)
+        pipe.put("same_level", same_key & (last_rank == rank), 1)
+        m.d.comb += word_read.addr.eq(Cat(group, key))
+        pipe.put("word_read", word_read.data, 1)
+        pipe.put("shares_read", shares_read.data, 1)
+
+        # Stage 2: the level itself; the first other level of its word; the other word.
+        key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
+        bit, group = rank[:low_bits], rank[low_bits:]
+        here = _one_hot(bit, word)
+        last_bit = _one_hot(last_rank[:low_bits], word)
+        same_word, same_level = pipe.get("same_word", 2), pipe.get("same_level", 2)
+        if "word_forward_lost" in self._faults:
+            same_word = Const(0)
+        if "level_forward_lost" in self._faults:
+            same_level = Const(0)
+        old_word = pipe.get("word_read", 2)
+        current_word = Mux(same_word, old_word & ~last_bit | Mux(last_any, last_bit, 0), old_word)
+        was_any = (current_word & here).any()
+        old_shares = Signal(LEVEL_QTY_BITS)
+        after = Signal(LEVEL_QTY_BITS)
+        m.d.comb += [
+            old_shares.eq(Mux(same_level, last_qty, pipe.get("shares_read", 2))),
+            after.eq(Mux(add, Mux(was_any, old_shares + qty, qty), old_shares - qty)),
+        ]
+        is_any = add | (old_shares != qty)
+        rest = pipe.put("rest", current_word & ~here, 2)
+        near_any, near = first_one(rest)
+        word_any = near_any | is_any
+        pipe.put("near_any", near_any, 2)
+        pipe.put("near", near, 2)
+        pipe.put("before", Mux(was_any, old_shares, 0), 2)
+        pipe.put("after", after, 2)
+        pipe.put("is_any", is_any, 2)
+        pipe.put("word_any", word_any, 2)
+        m.d.comb += other_word_read.addr.eq(Cat(pipe.get("other_group", 2), key))
+        pipe.put("other_word", other_word_read.data, 2)
+        with m.If(pipe.get("go", 2)):
+            m.d.sync += [
+                last_valid.eq(1),
+                last_key.eq(key),
+                last_rank.eq(rank),
+                last_qty.eq(after),
+                last_any.eq(is_any),
+                last_word_any.eq(word_any),
+            ]
+        with m.If(self.sweep):
+            m.d.sync += last_valid.eq(0)
+
+        # Stage 3: write; choose the best other level and ask for its shares.
+        key, rank = pipe.get("key", 3), pipe.get("rank", 3)
+        bit, group = rank[:low_bits], rank[low_bits:]
+        m.d.comb += [
+            shares_write.addr.eq(Cat(rank, key)),
+            shares_write.data.eq(pipe.get("after", 3)),
+            shares_write.en.eq(pipe.get("go", 3)),
+            words_write.addr.eq(Cat(group, key)),
+            words_write.data.eq(pipe.get("rest", 3) | Mux(pipe.get("is_any", 3), _one_hot(bit, word), 0)),
+            words_write.en.eq(pipe.get("go", 3) | self.sweep),
+            summary_write.addr.eq(key),
+            summary_write.data.eq(
+                pipe.get("summary", 3) & ~_one_hot(group, groups)
+                | Mux(pipe.get("word_any", 3), _one_hot(group, groups), 0)
+            ),
+            summary_write.en.eq(pipe.get("go", 3) | self.sweep),
+        ]
+        with m.If(self.sweep):
+            m.d.comb += [
+                words_write.addr.eq(self.sweep_row),
+                words_write.data.eq(0),
+                summary_write.addr.eq(self.sweep_row),
+                summary_write.data.eq(0),
+            ]
+        _, far = first_one(pipe.get("other_word", 3))
+        use_near = pipe.get("near_any", 3) & (~pipe.get("other_any", 3) | (group < pipe.get("other_group", 3)))
+        other_rank = Mux(use_near, Cat(pipe.get("near", 3), group), Cat(far, pipe.get("other_group", 3)))
+        other_exists = pipe.get("near_any", 3) | pipe.get("other_any", 3)
+        if "no_rescan" in self._faults:
+            other_exists = other_exists & pipe.get("is_any", 3)
+        pipe.put("other_rank", other_rank, 3)
+        pipe.put("other", other_exists, 3)
+        m.d.comb += other_read.addr.eq(Cat(pipe.get("other_rank", 3), key))
+
+        # Stage 4: its shares and its price.
+        side = pipe.get("key", 4)[-1]
+        other_level = pipe.get("other_rank", 4) ^ (~side).replicate(sizes.level_bits)
+        pipe.put("other_qty", other_read.data, 4)
+        pipe.put("other_offset", other_level * self.tick_e4, 4)
+        pipe.put("best", ~pipe.get("other", 4) | (pipe.get("rank", 4) < pipe.get("other_rank", 4)), 4)
+
+        # Stage 5: the answer.
+        m.d.comb += [
+            self.before.eq(pipe.get("before", 5)),
+            self.after.eq(pipe.get("after", 5)),
+            self.any.eq(pipe.get("is_any", 5)),
+            self.best.eq(pipe.get("best", 5)),
+            self.other.eq(pipe.get("other", 5)),
+            self.other_qty.eq(pipe.get("other_qty", 5)),
+            self.other_px_e4.eq(self.base_e4 + pipe.get("other_offset", 5)),
+        ]
+        m.d.comb += Signal(name="entered").eq(go)
+        return m
+
+
+def _one_hot(index, width: int) -> Value:
+    """A word of `width` bits with bit `index` set."""
+    return (Const(1, 1) << index)[:width]

@@ -1,0 +1,269 @@
+"""The order table: every live order by its reference, in hashed block RAM with a small associative stash."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.book.hashing import BANKS, REFERENCE_BITS, WAYS, fold_masks, index_bits
+from tickgate.gateware.book.logic import first_one, one_hot_mux
+from tickgate.gateware.lib.pipe import Pipe
+from tickgate.sw.spec.sizes import Sizes
+
+#: Cycles from a reference's entry to the answer, and to the cycle in which what it decides is written.
+ANSWER_STAGE = 5
+
+
+def order_layout(sizes: Sizes) -> data.StructLayout:
+    """What is kept of an order beside its reference."""
+    return data.StructLayout(
+        {"slot": sizes.slot_bits, "side": 1, "klass": 2, "level": sizes.level_bits, "price_e4": 32, "qty": 32}
+    )
+
+
+def way_layout(sizes: Sizes) -> data.StructLayout:
+    """One row of one way of a bank: the rest of the reference, the order, and whether there is one."""
+    return data.StructLayout(
+        {"tag": REFERENCE_BITS - index_bits(sizes), "order": order_layout(sizes), "present": 1}
+    )
+
+
+class OrderTable(wiring.Component):
+    """Looks up, adds, changes and removes orders; operations may follow each other every second cycle.
+
+    A reference enters in stage 0; in stage 5 `found`, `order` and `room` answer for it, after the effects of every
+    operation before it, and the same cycle's `add`, `keep` or `drop` says what becomes of it. An order stands in the
+    least loaded of its four rows, or in the stash when all four are full.
+
+    Memory is read in stage 1 and written in stage 6. What the two operations before have done is therefore taken from
+    registers: their order where the reference is the same, their place where the row is the same.
+
+    Parameters
+    ----------
+    sizes: `orders`, `stash`, and the widths of an order's fields.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    i_valid: In(1), stage 0: an operation enters; never in two cycles running.
+    i_use: In(1), stage 0: it has a reference.
+    i_reference: In(64), stage 0.
+    found: Out(1), stage 5: the order is live.
+    order: Out(order_layout(sizes)), stage 5: as it stands.
+    room: Out(1), stage 5: an order of this reference would find a place.
+    add: In(1), stage 5: keep `after` as a new order; only where not `found` and `room`.
+    keep: In(1), stage 5: `after` replaces the order; only where `found`.
+    drop: In(1), stage 5: the order goes; only where `found`.
+    after: In(order_layout(sizes)), stage 5.
+    sweep: In(1), empties the row `sweep_row` of every way, and the stash; only while no operation changes anything.
+    sweep_row: In(index_bits(sizes)).
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`.
+    """
+
+    FAULTS = {
+        "order_forward_lost": "an order changed by the operation right before is read as it was in memory",
+        "stash_entry_lost": "the stash forgets what is put into its third entry",
+        "way_taken_twice": "two adds in a row to one row may take the same place",
+    }
+
+    def __init__(self, sizes: Sizes, faults: frozenset[str] = frozenset()):
+        if faults - set(self.FAULTS):
+            raise ValueError(f"the order table has no fault {', '.join(sorted(faults - set(self.FAULTS)))}")
+        self._sizes, self._faults = sizes, faults
+        order = order_layout(sizes)
+        super().__init__(
+            {
+                "i_valid": In(1),
+                "i_use": In(1),
+                "i_reference": In(REFERENCE_BITS),
+                "found": Out(1),
+                "order": Out(order),
+                "room": Out(1),
+                "add": In(1),
+                "keep": In(1),
+                "drop": In(1),
+                "after": In(order),
+                "sweep": In(1),
+                "sweep_row": In(index_bits(sizes)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        pipe = Pipe(m)
+        order, width, stash = order_layout(self._sizes), index_bits(self._sizes), self._sizes.stash
+        ways = BANKS * WAYS
+
+        # Stage 0: the row in each bank.
+        valid = pipe.put("valid", self.i_valid, 0, reset=True)
+        pipe.put("use", self.i_valid & self.i_use, 0)
+        pipe.put("reference", self.i_reference, 0)
+        tag = self.i_reference[width:]
+        for bank, masks in enumerate(fold_masks(width)):
+            row = Cat(Cat(self.i_reference[bit], tag & mask).xor() for bit, mask in enumerate(masks))
+            pipe.put(f"row{bank}", row, 0)
+
+        # Stage 1: is it the reference, or a row, of one of the two operations before?
+        reference = pipe.get("reference", 1)
+        rows = [pipe.get(f"row{bank}", 1) for bank in range(BANKS)]
+        pasts = []
+        for age in range(2):
+            past = {"use": Signal(name=f"past{age}_use"), "reference": Signal(REFERENCE_BITS, reset_less=True)}
+            past |= {bank: Signal(width, reset_less=True, name=f"past{age}_row{bank}") for bank in range(BANKS)}
+            pasts.append(past)
+            same = past["use"] & pipe.get("use", 1) & (past["reference"] == reference)
+            if age == 0 and "order_forward_lost" in self._faults:
+                same = Const(0)
+            pipe.put(f"same{age}", same, 1)
+            for bank, row in enumerate(rows):
+                pipe.put(f"same{age}_row{bank}", past[bank] == row, 1)
+        with m.If(pipe.get("valid", 1)):
+            now = {"use": pipe.get("use", 1), "reference": reference} | dict(enumerate(rows))
+            for past, newer in zip(pasts, [now, pasts[0]], strict=True):
+                m.d.sync += [past[key].eq(newer[key]) for key in past]
+        with m.If(self.sweep):
+            m.d.sync += [past["use"].eq(0) for past in pasts]
+
+        # Stages 1 and 2: read every way. Stage 3: compare.
+        wide = way_layout(self._sizes)
+        write_row = [Signal(width, name=f"write_row{bank}") for bank in range(BANKS)]
+        write_way = Signal(ways)
+        write_data = Signal(wide)
+        for bank in range(BANKS):
+            m.d.comb += write_row[bank].eq(Mux(self.sweep, self.sweep_row, pipe.get(f"row{bank}", 6)))
+        read = []
+        for way in range(ways):
+            memory = Memory(shape=wide, depth=1 << width, init=[])
+            m.submodules[f"way{way}"] = memory
+            write_port = memory.write_port()
+            read_port = memory.read_port(transparent_for=(write_port,))
+            m.d.comb += [
+                read_port.addr.eq(rows[way // WAYS]),
+                write_port.addr.eq(write_row[way // WAYS]),
+                write_port.data.eq(write_data),
+                write_port.en.eq(write_way[way] | self.sweep),
+            ]
+            captured = data.View(wide, pipe.put(f"read{way}", read_port.data.as_value(), 2))
+            captured = data.View(wide, pipe.get(f"read{way}", 3))
+            read.append(captured)
+            hit = captured.present & (captured.tag == pipe.get("reference", 3)[width:])
+            pipe.put(f"hit{way}", hit & pipe.get("use", 3), 3)
+            pipe.put(f"order{way}", captured.order.as_value(), 3)
+            pipe.put(f"present{way}", captured.present, 3)
+
+        # The stash: compared in stage 2, read in stage 3. Its entries are written in stage 6.
+        kept_present = Signal(stash)
+        kept_reference = [Signal(REFERENCE_BITS, name=f"stash_reference{n}", reset_less=True) for n in range(stash)]
+        kept_order = [Signal(order, name=f"stash_order{n}", reset_less=True) for n in range(stash)]
+        stash_hit = Cat(present & (known == pipe.get("reference", 2))
+                        for present, known in zip(kept_present, kept_reference, strict=True))  # fmt: skip
+        pipe.put("stash_hit", stash_hit & pipe.get("use", 2).replicate(stash), 2)
+        pipe.put("stash_order", one_hot_mux(pipe.get("stash_hit", 3), kept_order), 3)
+
+        # Stage 4: choose, and put in what the two operations before have done since the memory was read.
+        past_found = [Signal(name=f"past{age}_found") for age in range(2)]
+        past_order = [Signal(order, name=f"past{age}_order", reset_less=True) for age in range(2)]
+        past_way = [Signal(ways, name=f"past{age}_way") for age in range(2)]
+        past_entry = [Signal(stash, name=f"past{age}_entry") for age in range(2)]
+        hits = Cat(pipe.get(f"hit{way}", 4) for way in range(ways))
+        entry_hits = pipe.get("stash_hit", 4)
+        looked_up = one_hot_mux(
+            Cat(hits, 1), [pipe.get(f"order{way}", 4) for way in range(ways)] + [pipe.get("stash_order", 4)]
+        )
+        same = [pipe.get(f"same{age}", 4) for age in range(2)]
+
+        def newest(name: str, past: list, otherwise) -> Signal:
+            chosen = Mux(same[0], past[0], Mux(same[1], past[1], otherwise))
+            pipe.put(name, chosen, 4)
+            return pipe.get(name, 5)
+
+        found = newest("found", past_found, hits.any() | entry_hits.any())
+        old = data.View(order, newest("order", [past.as_value() for past in past_order], looked_up))
+        old_way = newest("way", past_way, hits)
+        old_entry = newest("entry", past_entry, entry_hits)
+        taken = []
+        for way in range(ways):
+            bit = pipe.get(f"present{way}", 4)
+            ages = (1,) if "way_taken_twice" in self._faults else (1, 0)
+            for age in ages:
+                here = pipe.get(f"same{age}_row{way // WAYS}", 4) & past_way[age][way]
+                bit = Mux(here, past_found[age], bit)
+            pipe.put(f"taken{way}", bit, 4)
+            taken.append(pipe.get(f"taken{way}", 5))
+
+        # Stage 5: answer; where would a new order stand? The least loaded row, the first bank among equals.
+        fill = []
+        for bank in range(BANKS):
+            count = sum((bit for bit in taken[bank * WAYS + 1 : (bank + 1) * WAYS]), start=taken[bank * WAYS] + 0)
+            fill.append(Signal(range(WAYS + 1), name=f"fill{bank}"))
+            m.d.comb += fill[-1].eq(count)
+        candidates = Cat(fill[bank] == load for load in range(WAYS) for bank in range(BANKS))
+        fits, which = first_one(candidates)
+        chosen_bank = which[: (BANKS - 1).bit_length()]
+        new_way = Signal(ways)
+        for bank in range(BANKS):
+            free = ~Cat(taken[bank * WAYS : (bank + 1) * WAYS])
+            lowest = free & -free
+            m.d.comb += new_way[bank * WAYS : (bank + 1) * WAYS].eq(
+                Mux(fits & (chosen_bank == bank), lowest[:WAYS], 0)
+            )
+        free_entry = Signal(stash)
+        m.d.comb += free_entry.eq(~kept_present & -~kept_present)
+        new_entry = Signal(stash)
+        m.d.comb += [
+            new_entry.eq(Mux(fits, 0, free_entry)),
+            self.found.eq(found),
+            self.order.eq(old),
+            self.room.eq(fits | free_entry.any()),
+        ]
+
+        # The stash's presence bits change at the end of stage 5, so that the next add sees them.
+        way = Mux(self.add, new_way, old_way)
+        entry = Mux(self.add, new_entry, old_entry)
+        present = self.add | (found & ~self.drop)
+        change = self.add | self.keep | self.drop
+        with m.If(pipe.get("valid", 5)):
+            m.d.sync += [
+                past_found[0].eq(present),
+                past_order[0].eq(Mux(self.add | self.keep, self.after, old)),
+                past_way[0].eq(way),
+                past_entry[0].eq(entry),
+                past_found[1].eq(past_found[0]),
+                past_order[1].eq(past_order[0]),
+                past_way[1].eq(past_way[0]),
+                past_entry[1].eq(past_entry[0]),
+            ]
+            with m.If(self.add):
+                m.d.sync += kept_present.eq(kept_present | new_entry)
+            with m.If(self.drop):
+                m.d.sync += kept_present.eq(kept_present & ~old_entry)
+        pipe.put("write_way", Mux(pipe.get("valid", 5) & change, way, 0), 5)
+        pipe.put("write_entry", Mux(pipe.get("valid", 5) & change, entry, 0), 5)
+        pipe.put("write_present", present, 5)
+        pipe.put("write_order", self.after.as_value(), 5)
+
+        # Stage 6: write.
+        m.d.comb += write_way.eq(pipe.get("write_way", 6))
+        with m.If(~self.sweep):
+            m.d.comb += [
+                write_data.tag.eq(pipe.get("reference", 6)[width:]),
+                write_data.order.eq(pipe.get("write_order", 6)),
+                write_data.present.eq(pipe.get("write_present", 6)),
+            ]
+        for n in range(stash):
+            if n == 2 and "stash_entry_lost" in self._faults:
+                continue
+            with m.If(pipe.get("write_entry", 6)[n]):
+                m.d.sync += [
+                    kept_reference[n].eq(pipe.get("reference", 6)),
+                    kept_order[n].eq(pipe.get("write_order", 6)),
+                ]
+        with m.If(self.sweep):
+            m.d.sync += kept_present.eq(0)
+            m.d.sync += [bits.eq(0) for bits in past_way + past_entry]
+        # `valid` itself starts the pipeline; naming it here keeps the reset of its chain.
+        m.d.comb += Signal(name="entered").eq(valid)
+        return m
