@@ -1,0 +1,340 @@
+"""Stage `risk`: the verdict on every order intent, from limits that reject until they are configured."""
+
+from collections.abc import Callable, Mapping
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.lib.checks import CHECKS, VERDICT_STAGE, WHOLE_BPS
+from tickgate.gateware.lib.counting import count
+from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
+from tickgate.gateware.lib.pipe import Pipe, Scope
+from tickgate.gateware.lib.slots import SlotBits, track_state, track_validity
+from tickgate.gateware.lib.tokens import TokenBucket
+from tickgate.sw.spec.events import BOOK_UPDATE, INTENT, ORDER, RISK_TRACE
+from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
+from tickgate.sw.spec.rows import GATE_ROW, LIMITS_ROW, SYMBOL_ROW
+from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.state import Validity
+
+LATENCY_CYCLES = VERDICT_STAGE + 1
+
+#: Limits that flip-flops declare valid, and the fields beside them that a memory keeps.
+VALID_FIELDS = ("max_quantity_valid", "max_notional_valid", "collar_valid")
+_LIMITS = data.StructLayout(
+    {
+        "max_quantity": 32,
+        "max_notional_e4": 64,
+        "collar_abs_e4": 32,
+        "collar_low": 14,
+        "collar_high": 17,
+    }
+)
+_SYMBOL = data.StructLayout({"symbol": 64, "reciprocal": 43})
+_TOP = data.StructLayout({"reference": 32, "both": 1, "crossed": 1})
+
+
+class Risk(wiring.Component):
+    """Judges every intent by every check and lets those pass that no check rejects.
+
+    The time of a verdict is the cycle in which its intent enters: it is judged on the updates, the kill switch and the
+    session of that cycle and before, on rows written before that cycle, and on the tokens of that cycle. The verdict
+    comes `LATENCY_CYCLES` later for every intent: an order on `o`, or a pulse on `rejected`. Only an order that every
+    check lets pass takes its tokens.
+
+    One intent at a time: the next one may enter when the order left `o` or `rejected` was up. Updates may come in every
+    cycle.
+
+    Parameters
+    ----------
+    sizes: `slots` is used.
+    checks: the function of each reason, `CHECKS` by default.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    now: In(64), core cycle.
+    i_book: In(flow(BOOK_UPDATE)).
+    i_intents: In(flow(INTENT)).
+    cfg_symbol: In(RowPort(SYMBOL_ROW)); beyond the last slot `select` is ignored, as for `cfg_limits`.
+    cfg_limits: In(RowPort(LIMITS_ROW)); a commit fills the slot's bucket.
+    cfg_gate: In(RowPort(GATE_ROW)); a commit fills the session's bucket.
+    kill: In(1), level of the kill switch.
+    session_ok: In(1), the order session is open and has room for an order.
+    o: Out(elastic(ORDER)).
+    rejected: Out(1), pulse: the verdict of this cycle is not 0.
+    counters: Out(counters(COUNTERS)).
+    trace: Out(flow(RISK_TRACE)), with the verdict.
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`.
+
+    References
+    ----------
+    `tickgate.sw.spec.risk.Reason`: SEC 15c3-5, MiFID II RTS 6, FIA best practices 2024.
+    """
+
+    COUNTERS = (*(f"reject_{(r.name or '').lower()}" for r in Reason if r in ACTIVE_REASONS), "accepted", "rejected")
+    FAULTS = {
+        "quantity_less": "max quantity is compared with < where <= is meant",
+        "notional_truncated": "the notional is cut to 32 bits",
+        "collar_one_band": "the collar's band in basis points is not checked",
+        "validity_ignored": "an order passes although the slot's book is not valid",
+        "kill_leaks": "an order that only the kill switch rejects passes all the same",
+        "never_refilled": "no token ever comes back",
+        "rejected_takes": "an order that another check rejected takes its tokens",
+        "limits_survive_reset": "limits stay valid through a reset",
+        "row_mixed": "the notional's limit is read one cycle after the others",
+        "book_late": "an intent does not see the update of its own cycle",
+        "other_slot_kept": "a message of a wrong locate leaves the order's slot valid",
+    }
+    latency_cycles = {
+        ("i_intents", "o", "accepted"): (LATENCY_CYCLES, LATENCY_CYCLES),
+        ("i_intents", "rejected", "rejected"): (LATENCY_CYCLES, LATENCY_CYCLES),
+    }
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        *,
+        checks: Mapping[Reason, Callable[[Scope], Value]] = CHECKS,
+        faults: frozenset[str] = frozenset(),
+    ):
+        if unknown := sorted(faults - set(self.FAULTS)):
+            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
+        self._sizes, self._checks, self._faults = sizes, dict(checks), faults
+        super().__init__(
+            {
+                "now": In(64),
+                "i_book": In(flow(BOOK_UPDATE)),
+                "i_intents": In(flow(INTENT)),
+                "cfg_symbol": In(RowPort(SYMBOL_ROW)),
+                "cfg_limits": In(RowPort(LIMITS_ROW)),
+                "cfg_gate": In(RowPort(GATE_ROW)),
+                "kill": In(1),
+                "session_ok": In(1),
+                "o": Out(elastic(ORDER)),
+                "rejected": Out(1),
+                "counters": Out(counters(self.COUNTERS)),
+                "trace": Out(flow(RISK_TRACE)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        pipe = Pipe(m)
+        pipe.put("valid", self.i_intents.valid, 0, reset=True)
+        for f in INTENT.fields:
+            pipe.put(f.name, self.i_intents.payload[f.name], 0)
+        pipe.put("entry_cycle", self.now, 0)
+        pipe.put("kill", self.kill, 0)
+        pipe.put("session_ok", self.session_ok, 0)
+        self._book(m, pipe)
+        self._symbols(m, pipe)
+        self._limits(m, pipe)
+        price, quantity = pipe.get("price_e4", 1), pipe.get("quantity", 1)
+        pipe.multiply("notional_e4", price, quantity, 1)
+
+        verdict = Signal()
+        pipe.put("accept", verdict, VERDICT_STAGE, reset=True)
+        self._buckets(m, pipe)
+        reasons = Signal(32)
+        for reason, check in self._checks.items():
+            bit = int(reason).bit_length() - 1
+            m.d.comb += reasons[bit].eq(check(Scope(pipe, f"check_{bit}", self._faults)))
+        rejecting = reasons & ~int(Reason.KILL) if "kill_leaks" in self._faults else reasons
+        m.d.comb += verdict.eq(pipe.get("valid", VERDICT_STAGE) & ~rejecting.any())
+        pipe.put("reasons", reasons, VERDICT_STAGE)
+        pipe.put("reject", pipe.get("valid", VERDICT_STAGE) & rejecting.any(), VERDICT_STAGE, reset=True)
+        self._out(m, pipe)
+        self._report(m, pipe)
+        return m
+
+    def _memory(self, m, name, shape, slot):
+        """A row for each slot in distributed memory, read in the cycle in which `slot` is known."""
+        m.submodules[name] = memory = Memory(shape=shape, depth=self._sizes.slots, init=[])
+        read, write = memory.read_port(domain="comb"), memory.write_port()
+        m.d.comb += read.addr.eq(slot)
+        return read, write
+
+    def _commit(self, port):
+        """Whether a row of a slot that exists is committed, and of which."""
+        return port.commit & (port.select < self._sizes.slots), port.select[: self._sizes.slot_bits]
+
+    def _book(self, m, pipe):
+        """What the slot's book says, with the update of the same cycle.
+
+        Reference and crossing are computed when an update comes, so that an intent finds them ready.
+        """
+        slots = self._sizes.slots
+        update, slot = self.i_book.payload, self.i_intents.payload.slot
+        validity = track_validity(m, slots, self.i_book, keep_other="other_slot_kept" in self._faults)
+        state = track_state(m, slots, self.i_book)
+        read, write = self._memory(m, "tops", _TOP, slot)
+        top = Signal(_TOP)
+        has_both = (update.bid_px_e4 != 0) & (update.ask_px_e4 != 0)
+        one = self.i_book.valid & ~update.every_slot
+        m.d.comb += [
+            top.reference.eq((update.bid_px_e4 + update.ask_px_e4) >> 1),
+            top.both.eq(has_both),
+            top.crossed.eq(has_both & (update.bid_px_e4 >= update.ask_px_e4)),
+            write.addr.eq(update.slot),
+            write.data.eq(top),
+            write.en.eq(one),
+        ]
+        # Sweeping the tables leaves every book empty, as reset does; the memory keeps what it has.
+        told = SlotBits(m, slots, 1, name="told")
+        swept = self.i_book.valid & update.every_slot & (update.every_set & int(Validity.CLEARING)).any()
+        for s, next_ in enumerate(told.next):
+            with m.If(swept):
+                m.d.comb += next_.eq(0)
+            with m.Elif(one & (update.slot == s)):
+                m.d.comb += next_.eq(1)
+
+        seen = Signal(_TOP)
+        known, valid_now, state_now = told.next_at(slot), validity.next_at(slot), state.next_at(slot)
+        m.d.comb += seen.eq(Mux(one & (update.slot == slot), top, read.data))
+        if "book_late" in self._faults:
+            m.d.comb += seen.eq(read.data)
+            known, valid_now, state_now = told.at(slot), validity.at(slot), state.at(slot)
+        pipe.put("has_reference", known & seen.both, 0)
+        pipe.put("reference", seen.reference, 0)
+        pipe.put("crossed", known & seen.crossed, 0)
+        pipe.put("validity", valid_now, 0)
+        pipe.put("state", state_now, 0)
+
+        last_seq = Signal(64)
+        as_of_seq = Mux(self.i_book.valid, update.seq, last_seq)
+        m.d.sync += last_seq.eq(as_of_seq)
+        pipe.put("as_of_seq", as_of_seq, 0)
+
+    def _symbols(self, m, pipe):
+        """Name and tick of the slot's symbol."""
+        slot = self.i_intents.payload.slot
+        read, write = self._memory(m, "symbols", _SYMBOL, slot)
+        commit, select = self._commit(self.cfg_symbol)
+        row = self.cfg_symbol.row
+        m.d.comb += [
+            write.addr.eq(select),
+            write.en.eq(commit),
+            write.data.symbol.eq(row.symbol),
+            write.data.reciprocal.eq(row.reciprocal),
+        ]
+        valid = SlotBits(m, self._sizes.slots, 1, name="symbol_valid")
+        for s, next_ in enumerate(valid.next):
+            with m.If(commit & (select == s)):
+                m.d.comb += next_.eq(row.valid)
+        pipe.put("symbol_valid", valid.at(slot), 0)
+        pipe.put("symbol", read.data.symbol, 0)
+        pipe.put("reciprocal", read.data.reciprocal, 0)
+
+    def _limits(self, m, pipe):
+        """The slot's limits: values from a memory, valid bits from flip-flops that reset clears."""
+        slot = self.i_intents.payload.slot
+        read, write = self._memory(m, "limits", _LIMITS, slot)
+        commit, select = self._commit(self.cfg_limits)
+        row = self.cfg_limits.row
+        bps = row.collar_bps
+        m.d.comb += [
+            write.addr.eq(select),
+            write.en.eq(commit),
+            write.data.max_quantity.eq(row.max_quantity),
+            write.data.max_notional_e4.eq(row.max_notional_e4),
+            write.data.collar_abs_e4.eq(row.collar_abs_e4),
+            write.data.collar_low.eq(Mux(bps > WHOLE_BPS, 0, WHOLE_BPS - bps)),
+            write.data.collar_high.eq(WHOLE_BPS + bps),
+        ]
+        valid = SlotBits(
+            m,
+            self._sizes.slots,
+            len(VALID_FIELDS),
+            name="limits_valid",
+            reset_less="limits_survive_reset" in self._faults,
+        )
+        for s, next_ in enumerate(valid.next):
+            with m.If(commit & (select == s)):
+                m.d.comb += next_.eq(Cat(row[name] for name in VALID_FIELDS))
+        for n, name in enumerate(VALID_FIELDS):
+            pipe.put(name, valid.at(slot)[n], 0)
+        for name in _LIMITS.members:
+            if name == "max_notional_e4" and "row_mixed" in self._faults:
+                late, late_write = self._memory(m, "late", _LIMITS, pipe.get("slot", 1))
+                m.d.comb += [late_write.addr.eq(select), late_write.en.eq(commit), late_write.data.eq(write.data)]
+                pipe.put(name, late.data[name], 1)
+            else:
+                pipe.put(name, read.data[name], 0)
+
+    def _buckets(self, m, pipe):
+        """Token buckets of the slots and of the session.
+
+        A bucket that is not configured is empty. They live `VERDICT_STAGE` cycles in the past, commits delayed with
+        them, so that a verdict sees and takes the tokens of the cycle in which its intent entered.
+        """
+        commit, select = self._commit(self.cfg_limits)
+        pipe.put("load", commit, 0, reset=True)
+        pipe.put("load_slot", select, 0)
+        pipe.put("session_load", self.cfg_gate.commit, 0, reset=True)
+        for name, row in (("load", self.cfg_limits.row), ("session_load", self.cfg_gate.row)):
+            pipe.put(f"{name}_burst", Mux(row.rate_valid, row.rate_burst, 0), 0)
+            pipe.put(f"{name}_period", Mux(row.rate_period_cycles == 0, 1, row.rate_period_cycles), 0)
+
+        at = VERDICT_STAGE
+        slot = pipe.get("slot", at)[: self._sizes.slot_bits]
+        buckets = [self._bucket(m, pipe, f"bucket_{s}", "load") for s in range(self._sizes.slots)]
+        session = self._bucket(m, pipe, "bucket_session", "session_load")
+        pipe.put("symbol_ready", Array(b.ready for b in buckets)[slot], at)
+        pipe.put("symbol_before", Array(b.tokens for b in buckets)[slot], at)
+        pipe.put("session_ready", session.ready, at)
+        pipe.put("session_before", session.tokens, at)
+
+        after = LATENCY_CYCLES
+        took = {}
+        for name in ("symbol", "session"):
+            took[name] = pipe.get("accept", after)
+            if "rejected_takes" in self._faults:
+                took[name] = pipe.get("valid", after) & pipe.get(f"{name}_ready", after)
+            pipe.put(f"tokens_{name}", (pipe.get(f"{name}_before", after) - took[name])[:16], after)
+        m.d.comb += [session.took.eq(took["session"]), session.load.eq(pipe.get("session_load", at))]
+        for s, bucket in enumerate(buckets):
+            m.d.comb += [
+                bucket.took.eq(took["symbol"] & (pipe.get("slot", after) == s)),
+                bucket.load.eq(pipe.get("load", at) & (pipe.get("load_slot", at) == s)),
+            ]
+
+    def _bucket(self, m, pipe, name, load):
+        """A bucket that loads from the row of one commit."""
+        m.submodules[name] = bucket = TokenBucket(faults=self._faults & set(TokenBucket.FAULTS))
+        m.d.comb += [
+            bucket.burst.eq(pipe.get(f"{load}_burst", VERDICT_STAGE)),
+            bucket.period_cycles.eq(pipe.get(f"{load}_period", VERDICT_STAGE)),
+        ]
+        return bucket
+
+    def _out(self, m, pipe):
+        """The accepted order, kept until it is taken."""
+        held = self.o.valid & ~self.o.ready
+        with m.If(~held):
+            m.d.sync += self.o.valid.eq(pipe.get("accept", VERDICT_STAGE))
+            # Loaded whatever the verdict: only `valid` waits for it.
+            for f in ORDER.fields:
+                m.d.sync += self.o.payload[f.name].eq(pipe.get(f.name, VERDICT_STAGE))
+        m.d.comb += self.rejected.eq(pipe.get("reject", LATENCY_CYCLES))
+
+    def _report(self, m, pipe):
+        """Trace record and counters of a verdict, in the cycle in which it is out."""
+        at = LATENCY_CYCLES
+        record = self.trace.payload
+        m.d.comb += [self.trace.valid.eq(pipe.get("valid", at)), record.cycle.eq(self.now)]
+        for f in RISK_TRACE.fields:
+            if f.name == "reference_e4":
+                m.d.comb += record.reference_e4.eq(Mux(pipe.get("has_reference", at), pipe.get("reference", at), 0))
+            elif f.name != "cycle":
+                m.d.comb += record[f.name].eq(pipe.get(f.name, at))
+        counted = {"accepted": pipe.get("accept", at), "rejected": pipe.get("reject", at)}
+        for reason in self._checks:
+            bit = pipe.get("reasons", at)[int(reason).bit_length() - 1]
+            counted[f"reject_{(reason.name or '').lower()}"] = pipe.get("valid", at) & bit
+        count(m, self.counters, counted)

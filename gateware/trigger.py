@@ -1,0 +1,352 @@
+"""Stage `trigger`: from the top of the book to order intents, by rows that the host wrote."""
+
+from collections.abc import Callable, Mapping
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.lib.conditions import CONDITION_STAGE, CONDITIONS, Condition
+from tickgate.gateware.lib.counting import count
+from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
+from tickgate.gateware.lib.pipe import Pipe
+from tickgate.gateware.lib.slots import track_validity
+from tickgate.sw.spec.events import BOOK_UPDATE, INTENT, NO_SLOT, TRIGGER_TRACE, TriggerFlag, TriggerStatus
+from tickgate.sw.spec.rows import GATE_ROW, TRIGGER_ROW, PriceSource, Rearm, TriggerKind
+from tickgate.sw.spec.sizes import Sizes
+
+#: Stage in which a row that turned true fires and takes the port, or waits, or is dropped.
+DECISION_STAGE = CONDITION_STAGE + 1
+LATENCY_CYCLES = DECISION_STAGE + 1
+
+
+class Trigger(wiring.Component):
+    """Fires an order intent when the condition of a row turns from false to true.
+
+    An update of one slot that carries a message and changed a best price, a best quantity or the slot's validity is
+    evaluated against the two rows of the slot. A row fires when its condition is true, was false at the slot's last
+    evaluation and the row is armed; a row that fired is armed again by `cooldown_cycles` or by being written. If both
+    rows fire, row 0 (buy) wins. One intent may be on its way between `o_intents` and `done`; one more may wait.
+
+    Every update leaves on `o_book` unchanged after `LATENCY_CYCLES`, in the same cycle as the intent that it fired,
+    unless that had to wait. Updates may come in every cycle. A row written in cycle t is used by updates of cycle t + 1
+    and later, whole.
+
+    Parameters
+    ----------
+    sizes: `slots` is used.
+    conditions: how a row of each kind turns true, `CONDITIONS` by default.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    now: In(64), core cycle.
+    i: In(flow(BOOK_UPDATE)).
+    cfg_trigger: In(RowPort(TRIGGER_ROW)); `select` is 2 x slot + side, beyond the last slot it is ignored.
+    cfg_gate: In(RowPort(GATE_ROW)); the limit of waiting is used.
+    kill: In(1), level of the kill switch.
+    done: In(1), pulse: risk rejected the last intent, or its order has left or was dropped.
+    o_book: Out(flow(BOOK_UPDATE)).
+    o_intents: Out(flow(INTENT)).
+    counters: Out(counters(COUNTERS)).
+    trace: Out(flow(TRIGGER_TRACE)), one cycle after the decision, with `o_intents`.
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`.
+
+    References
+    ----------
+    `tickgate.sw.spec.events.TriggerFlag`: what happens in which order within a cycle.
+    """
+
+    COUNTERS = (
+        "intents",
+        "intents_held",
+        "intents_lower_row",
+        "intents_busy",
+        "intents_too_old",
+        "intents_killed",
+    )
+    FAULTS = {
+        "edge_lost": "a row that stays true fires at every evaluation",
+        "one_shot_again": "a one-shot row fires again",
+        "cooldown_early": "a cooldown ends one cycle early",
+        "product_truncated": "the products of an imbalance are cut to 32 bits",
+        "sell_wins": "the higher row wins",
+        "busy_overwrites": "an intent that finds the waiting place taken replaces the one that waits",
+        "expire_late": "an intent may wait one cycle longer than its limit",
+        "kill_spares": "the kill switch leaves the waiting intent",
+        "commit_keeps_condition": "writing a row does not forget its last condition",
+    }
+    latency_cycles = {
+        ("i", "o_book", "any"): (LATENCY_CYCLES, LATENCY_CYCLES),
+        ("i", "o_intents", "sent"): (LATENCY_CYCLES, LATENCY_CYCLES),
+        ("done", "o_intents", "emit"): (1, 1),
+    }
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        *,
+        conditions: Mapping[TriggerKind, Callable[[Condition], Value]] = CONDITIONS,
+        faults: frozenset[str] = frozenset(),
+    ):
+        if unknown := sorted(faults - set(self.FAULTS)):
+            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
+        self._sizes, self._conditions, self._faults = sizes, dict(conditions), faults
+        super().__init__(
+            {
+                "now": In(64),
+                "i": In(flow(BOOK_UPDATE)),
+                "cfg_trigger": In(RowPort(TRIGGER_ROW)),
+                "cfg_gate": In(RowPort(GATE_ROW)),
+                "kill": In(1),
+                "done": In(1),
+                "o_book": Out(flow(BOOK_UPDATE)),
+                "o_intents": Out(flow(INTENT)),
+                "counters": Out(counters(self.COUNTERS)),
+                "trace": Out(flow(TRIGGER_TRACE)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        pipe = Pipe(m)
+        self._entry(m, pipe)
+        for side in (0, 1):
+            self._row(m, pipe, side)
+        self._decide(m, pipe)
+
+        m.d.comb += self.o_book.valid.eq(pipe.get("valid", LATENCY_CYCLES))
+        for f in BOOK_UPDATE.fields:
+            m.d.comb += self.o_book.payload[f.name].eq(pipe.get(f.name, LATENCY_CYCLES))
+        return m
+
+    def _entry(self, m, pipe):
+        """Stage 0: the update, whether it is evaluated, and the row commit of the same cycle, which comes after it."""
+        update = self.i.payload
+        pipe.put("valid", self.i.valid, 0, reset=True)
+        for f in BOOK_UPDATE.fields:
+            pipe.put(f.name, update[f.name], 0)
+
+        # The slot's validity after the update before, so that a message's own change is told from news of all slots.
+        validity = track_validity(m, self._sizes.slots, self.i)
+        changed = update.bbo_changed | (validity.at(update.slot) != update.validity)
+        carries_message = ~update.every_slot & (update.itch_type != 0)
+        pipe.put("evaluate", self.i.valid & carries_message & changed, 0, reset=True)
+
+        select = self.cfg_trigger.select
+        known = select[1:] < self._sizes.slots
+        pipe.put("commit", self.cfg_trigger.commit & known, 0, reset=True)
+        pipe.put("commit_side", select[0], 0)
+        pipe.put("commit_slot", select[1 : 1 + self._sizes.slot_bits], 0)
+
+    def _row(self, m, pipe, side):
+        """One side's rows: read in stage 0, true or false in stage 3, with what stage 4 needs to fire them."""
+        slots, slot_bits = self._sizes.slots, self._sizes.slot_bits
+        row_layout = layout(TRIGGER_ROW)
+        rows = Memory(shape=row_layout, depth=slots, init=[])
+        m.submodules[f"rows_{side}"] = rows
+        read, write = rows.read_port(domain="comb"), rows.write_port()
+        commit_0 = pipe.get("commit", 0) & (pipe.get("commit_side", 0) == side)
+        m.d.comb += [
+            read.addr.eq(self.i.payload.slot),
+            write.addr.eq(pipe.get("commit_slot", 0)),
+            write.data.eq(self.cfg_trigger.row),
+            write.en.eq(commit_0),
+        ]
+        # The memory keeps its contents through a reset, these bits do not: without them a row is OFF.
+        written = Signal(slots, name=f"written_{side}")
+        with m.If(commit_0):
+            m.d.sync += written.bit_select(pipe.get("commit_slot", 0), 1).eq(1)
+        for f in TRIGGER_ROW.fields:
+            pipe.put(f"row{side}_{f.name}", read.data[f.name], 0)
+        slot_0 = self.i.payload.slot[:slot_bits]
+        pipe.put(f"written_{side}", written.bit_select(slot_0, 1), 0)
+
+        row = {f.name: f"row{side}_{f.name}" for f in TRIGGER_ROW.fields}
+        kind = Mux(pipe.get(f"written_{side}", 1), pipe.get(row["kind"], 1), TriggerKind.OFF.value)
+        pipe.put(f"kind_{side}", kind, 1)
+        condition = Signal(name=f"condition_{side}")
+        with m.Switch(pipe.get(f"kind_{side}", CONDITION_STAGE)):
+            for kind, function in self._conditions.items():
+                with m.Case(int(kind)):
+                    name = kind.name.lower()
+                    m.d.comb += condition.eq(function(Condition(pipe, side, name, self._faults)))
+        pipe.put(f"condition_{side}", condition, CONDITION_STAGE)
+
+        source = pipe.get(row["price_source"], 1)
+        price = Signal(32, name=f"price_{side}")
+        with m.Switch(source):
+            with m.Case(PriceSource.BEST_BID):
+                m.d.comb += price.eq(pipe.get("bid_px_e4", 1))
+            with m.Case(PriceSource.BEST_ASK):
+                m.d.comb += price.eq(pipe.get("ask_px_e4", 1))
+            with m.Default():
+                m.d.comb += price.eq(pipe.get(row["price_e4"], 1))
+        pipe.put(f"price_{side}", price, 1)
+        self._fire(m, pipe, side)
+
+    def _fire(self, m, pipe, side):
+        """Edge and re-arm memory of one side: read in stage 3, written in stage 4, passed from there to stage 3."""
+        slots, slot_bits = self._sizes.slots, self._sizes.slot_bits
+        before = Signal(slots, name=f"before_{side}")  # the row's condition at the slot's last evaluation
+        spent = Signal(slots, name=f"spent_{side}")  # the row has fired since it was written
+        until = Memory(shape=64, depth=slots, init=[])  # cycle before the one from which it may fire again
+        m.submodules[f"until_{side}"] = until
+        read, write = until.read_port(domain="comb"), until.write_port()
+
+        slot_3 = pipe.get("slot", CONDITION_STAGE)[:slot_bits]
+        slot_4 = pipe.get("slot", DECISION_STAGE)[:slot_bits]
+        evaluate_4 = pipe.get("evaluate", DECISION_STAGE)
+        condition_4 = pipe.get(f"condition_{side}", DECISION_STAGE)
+        cooldown = pipe.get(f"row{side}_cooldown_cycles", CONDITION_STAGE)
+        cools = pipe.get(f"row{side}_rearm", CONDITION_STAGE) == Rearm.COOLDOWN
+        pipe.put(f"until_{side}", (self.now + cooldown)[:64], CONDITION_STAGE)
+        pipe.put(f"cools_at_once_{side}", cooldown <= 1, CONDITION_STAGE)
+        fired_4 = Signal(name=f"fired_{side}")
+
+        committed = pipe.get("commit", DECISION_STAGE) & (pipe.get("commit_side", DECISION_STAGE) == side)
+        commit_slot = pipe.get("commit_slot", DECISION_STAGE)
+        was, over, is_spent = Signal(), Signal(), Signal()
+        m.d.comb += [
+            read.addr.eq(slot_3),
+            was.eq(before.bit_select(slot_3, 1)),
+            is_spent.eq(spent.bit_select(slot_3, 1)),
+            over.eq(self.now >= read.data),
+        ]
+        if "cooldown_early" in self._faults:
+            m.d.comb += over.eq(self.now + 1 >= read.data)
+        with m.If(evaluate_4 & (slot_4 == slot_3)):
+            m.d.comb += was.eq(condition_4)
+            with m.If(fired_4):
+                m.d.comb += [is_spent.eq(1), over.eq(pipe.get(f"cools_at_once_{side}", DECISION_STAGE))]
+        with m.If(committed & (commit_slot == slot_3)):
+            m.d.comb += is_spent.eq(0)
+            if "commit_keeps_condition" not in self._faults:
+                m.d.comb += was.eq(0)
+        armed = ~is_spent | (cools & over)
+        if "one_shot_again" in self._faults:
+            armed = ~is_spent | ~cools | over
+        if "edge_lost" in self._faults:
+            was = 0
+        pipe.put(f"may_fire_{side}", armed & ~was, CONDITION_STAGE)
+
+        m.d.comb += [
+            fired_4.eq(evaluate_4 & condition_4 & pipe.get(f"may_fire_{side}", DECISION_STAGE)),
+            write.addr.eq(slot_4),
+            write.data.eq(pipe.get(f"until_{side}", DECISION_STAGE)),
+            write.en.eq(fired_4),
+        ]
+        with m.If(evaluate_4):
+            m.d.sync += before.bit_select(slot_4, 1).eq(condition_4)
+        with m.If(fired_4):
+            m.d.sync += spent.bit_select(slot_4, 1).eq(1)
+        with m.If(committed):
+            m.d.sync += spent.bit_select(commit_slot, 1).eq(0)
+            if "commit_keeps_condition" not in self._faults:
+                m.d.sync += before.bit_select(commit_slot, 1).eq(0)
+        pipe.put(f"fired_{side}", fired_4, DECISION_STAGE)
+
+    def _decide(self, m, pipe):
+        """Stage 4: which row wins, whether its intent goes, waits or is dropped, and what becomes of a waiting one."""
+        at = DECISION_STAGE
+        fired = Cat(pipe.get("fired_0", at), pipe.get("fired_1", at))
+        fires = fired.any()
+        row = Signal()
+        m.d.comb += row.eq(fired[1] if "sell_wins" in self._faults else ~fired[0])
+
+        fresh = Signal(layout(INTENT))
+        waiting, waits, age_cycles = Signal(layout(INTENT)), Signal(), Signal(33)
+        m.d.comb += [
+            fresh.slot.eq(pipe.get("slot", at)),
+            fresh.side.eq(row),
+            fresh.price_e4.eq(Mux(row, pipe.get("price_1", at), pipe.get("price_0", at))),
+            fresh.seq.eq(pipe.get("seq", at)),
+            fresh.stamp.eq(pipe.get("stamp", at)),
+        ]
+        for name in ("quantity", "tif", "display", "capacity"):
+            m.d.comb += fresh[name].eq(Mux(row, pipe.get(f"row1_{name}", at), pipe.get(f"row0_{name}", at)))
+
+        limit_cycles = Signal(32)
+        with m.If(self.cfg_gate.commit):
+            gate = self.cfg_gate.row
+            m.d.sync += limit_cycles.eq(Mux(gate.intent_limit_valid, gate.intent_limit_cycles, 0))
+
+        busy, free = Signal(), Signal()
+        emit, expire, killed = Signal(), Signal(), Signal()
+        sent, held, dropped = Signal(), Signal(), Signal()
+        too_old = age_cycles > limit_cycles + (1 if "expire_late" in self._faults else 0)
+        m.d.comb += [
+            free.eq(~busy | self.done),
+            emit.eq(waits & free),
+            expire.eq(waits & ~free & too_old),
+            killed.eq(waits & ~free & ~too_old & self.kill),
+            sent.eq(fires & free & ~waits),
+            held.eq(fires & (free == waits)),
+            dropped.eq(fires & ~free & waits),
+        ]
+        if "kill_spares" in self._faults:
+            m.d.comb += killed.eq(0)
+        m.d.sync += busy.eq(~free | sent | emit)
+        m.d.sync += age_cycles.eq(age_cycles + ~age_cycles.all())
+        with m.If(emit | expire | killed):
+            m.d.sync += waits.eq(0)
+        with m.If(held | (dropped if "busy_overwrites" in self._faults else 0)):
+            m.d.sync += [waits.eq(1), waiting.eq(fresh), age_cycles.eq(1)]
+
+        m.d.sync += [
+            self.o_intents.valid.eq(sent | emit),
+            self.o_intents.payload.eq(Mux(emit, waiting, fresh)),
+        ]
+        self._report(m, pipe, fires, row, fresh, waiting, (sent, held, dropped), (emit, expire, killed))
+
+    def _report(self, m, pipe, fires, row, fresh, waiting, status, fate):
+        """Trace record and counters of a decision, one cycle after it."""
+        at = DECISION_STAGE
+        evaluate = pipe.get("evaluate", at)
+        (sent, held, dropped), (emit, expire, killed) = status, fate
+        named = emit | expire | killed
+        flags = [
+            (TriggerFlag.EVAL, evaluate),
+            (TriggerFlag.DONE, self.done),
+            (TriggerFlag.EMIT, emit),
+            (TriggerFlag.EXPIRE, expire),
+            (TriggerFlag.KILLED, killed),
+        ]
+        record = self.trace.payload
+        fired = Cat(pipe.get("fired_0", at), pipe.get("fired_1", at))
+        condition = Cat(pipe.get("condition_0", at), pipe.get("condition_1", at))
+        values = {
+            "stamp": Mux(evaluate, fresh.stamp, 0),
+            "seq": Mux(evaluate, fresh.seq, 0),
+            "wait_seq": Mux(named, waiting.seq, 0),
+            "price_e4": Mux(fires, fresh.price_e4, 0),
+            "quantity": Mux(fires, fresh.quantity, 0),
+            "flags": Cat(signal for _, signal in flags),
+            "slot": Mux(evaluate, fresh.slot, NO_SLOT),
+            "condition": Mux(evaluate, condition, 0),
+            "fired": fired,
+            "row": Mux(fires, row, 0),
+            "status": Mux(sent, int(TriggerStatus.SENT), 0)
+            | Mux(held, int(TriggerStatus.HELD), 0)
+            | Mux(dropped, int(TriggerStatus.BUSY), 0),
+            "wait_slot": Mux(named, waiting.slot, NO_SLOT),
+            "wait_row": Mux(named, waiting.side, 0),
+        }
+        m.d.comb += record.cycle.eq(self.now)
+        for name, value in values.items():
+            m.d.sync += record[name].eq(value)
+        m.d.sync += self.trace.valid.eq(Cat(signal for _, signal in flags).any())
+
+        counted = {
+            "intents": fires,
+            "intents_held": held,
+            "intents_lower_row": fired.all(),
+            "intents_busy": dropped,
+            "intents_too_old": expire,
+            "intents_killed": killed,
+        }
+        count(m, self.counters, counted)
