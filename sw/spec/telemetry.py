@@ -14,6 +14,8 @@ from tickgate.sw.spec.events import TRACES
 from tickgate.sw.spec.fields import Field, Kind, Message, at
 
 ETHERTYPE: Final = 0x88B5
+DESTINATION_MAC: Final = net.mac("ff:ff:ff:ff:ff:ff")
+SOURCE_MAC: Final = net.mac("02:00:00:00:00:11")
 VERSION: Final = 1
 WORD_BYTES: Final = 8
 FRAME_SIZE_MAX: Final = 128
@@ -38,7 +40,7 @@ _HEAD: Final = (
     ("words", 1, Kind.UINT, "Length of the record in 8-byte words, this one included"),
     ("slot", 1, Kind.UINT, "Slot, 255 every slot or none"),
     ("telemetry_flags", 1, Kind.UINT, "0"),
-    ("number", 4, Kind.UINT, "Records of this class before this one since reset, lost ones included"),
+    ("number", 4, Kind.UINT, "Records of this class before this one since reset, sent or not"),
     ("cycle", 8, Kind.UINT, "Core cycle of the record"),
     ("stamp", 8, Kind.UINT, "Core cycle of the deciding byte"),
     ("seq", 8, Kind.UINT, "Sequence number of the message"),

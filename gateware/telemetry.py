@@ -1,0 +1,252 @@
+"""Stage `telemetry`: the stages' trace records to the host in Ethernet frames, and latency histograms on the device."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.lib.histogram import Histogram
+from tickgate.gateware.lib.layouts import counters, elastic, flow, layout
+from tickgate.gateware.lib.packet import message_bytes, words
+from tickgate.sw.spec import net, telemetry
+from tickgate.sw.spec.events import FRAME_WORD, NO_SLOT, TRACES, FeedItem, OrderItem, TriggerFlag, TriggerStatus
+from tickgate.sw.spec.units import WORD_BYTES
+
+#: Fields that the head of a record adds to those of the trace.
+_OWN_FIELDS = ("telemetry_class", "words", "slot", "telemetry_flags", "number", "padding")
+_HEADER_WORDS = telemetry.RECORDS_OFFSET // WORD_BYTES
+_FRAME_WORDS = telemetry.FRAME_SIZE_MAX // WORD_BYTES
+_ROOM = _FRAME_WORDS - _HEADER_WORDS
+_LONGEST = max(record.size for record in telemetry.RECORDS.values()) // WORD_BYTES
+
+
+def _is_intent(record):
+    """A trigger record in which an intent fired, waited, left or was dropped."""
+    return (record.status != TriggerStatus.NONE) | (record.flags & ~int(TriggerFlag.EVAL | TriggerFlag.DONE)).any()
+
+
+#: Which records of a stage are sent whatever the mask says.
+_ALWAYS = {"trigger": _is_intent, "risk": lambda record: Const(1), "orders": lambda record: Const(1)}
+#: Which records of a stage tell a latency.
+_TIMED = {
+    "feed": lambda record: record.item == FeedItem.MESSAGE,
+    "itch": lambda record: record.itch_type != 0,
+    "book": lambda record: record.itch_type != 0,
+    "trigger": lambda record: record.flags[0],
+    "risk": lambda record: Const(1),
+    "orders": lambda record: record.item == OrderItem.ORDER,
+}
+
+
+class Telemetry(wiring.Component):
+    """Sends trace records to the host and counts their latencies; it takes whatever comes and never holds a stage up.
+
+    Intents, verdicts and orders are always sent; other records of a stage when its bit of `mask` is set, and of these
+    one in `every`. Each class keeps up to `class_depth` records, all together up to `depth` words of them; a record that
+    finds its class full is lost and counted. A frame takes what is there when the one before has left, at most
+    `telemetry.FRAME_SIZE_MAX` bytes, whole records only.
+
+    Parameters
+    ----------
+    depth: words kept between the classes and the frames, a power of two of 32 or more.
+    class_depth: records kept in each class, a power of two.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    i_<stage>: In(flow(record)), the trace of each stage.
+    mask: In(8), bit a stage. every: In(16), 0 sends none of the masked records.
+    bin_select: In(8), stage and bin of `bin_count`, the bin in the low 5 bits.
+    bin_count: Out(32), one cycle later.
+    o: Out(elastic(FRAME_WORD)), frames of `tickgate.sw.spec.telemetry`.
+    counters: Out(counters(COUNTERS)).
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`.
+    """
+
+    COUNTERS = ("telemetry_lost",)
+    FAULTS = {
+        "loss_not_counted": "a record that finds its class full is not counted when another class loses one as well",
+        "every_one_more": "one in N + 1 records is sent instead of one in N",
+        "little_endian": "the price of a verdict is sent with its bytes turned round",
+        "intents_masked": "intents are sent only when the mask says so",
+        **Histogram.FAULTS,
+    }
+    latency_cycles = {("bin_select", "bin_count", "read"): (1, 1)}
+
+    def __init__(self, *, depth: int = 512, class_depth: int = 4, faults: frozenset[str] = frozenset()):
+        if unknown := sorted(faults - set(self.FAULTS)):
+            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
+        if depth < 32 or depth & (depth - 1):
+            raise ValueError(f"depth must be a power of two of 32 or more, not {depth}")
+        self._depth, self._class_depth, self._faults = depth, class_depth, faults
+        super().__init__(
+            {
+                **{f"i_{stage}": In(flow(record)) for stage, record in TRACES.items()},
+                "mask": In(8),
+                "every": In(16),
+                "bin_select": In(8),
+                "bin_count": Out(32),
+                "o": Out(elastic(FRAME_WORD)),
+                "counters": Out(counters(self.COUNTERS)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        lost, queues, counts = [], [], []
+        for number, stage in enumerate(telemetry.CLASSES):
+            seen = Signal(layout(TRACES[stage]), name=f"seen_{stage}", reset_less=True)
+            valid = Signal(name=f"valid_{stage}")
+            port = getattr(self, f"i_{stage}")
+            m.d.sync += [seen.eq(port.payload), valid.eq(port.valid)]
+            queue, missed = self._class(m, stage, number, valid, seen)
+            queues.append(queue)
+            lost.append(missed)
+            counts.append(self._count(m, stage, valid, seen))
+        m.d.sync += self.bin_count.eq(Array([*counts, Const(0, 32), Const(0, 32)])[self.bin_select[5:]])
+
+        missing = Signal(range(len(lost) + 1))
+        m.d.sync += missing.eq(sum(lost[1:], start=lost[0]) if "loss_not_counted" not in self._faults else Cat(lost).any())
+        m.d.sync += self.counters.telemetry_lost.eq(self.counters.telemetry_lost + missing)
+
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=65, depth=self._depth)
+        self._serialise(m, queues, fifo)
+        self._frames(m, fifo)
+        return m
+
+    def _count(self, m, stage, valid, seen):
+        """The histogram of a stage; returns the count that the bus looks at."""
+        histogram = Histogram(faults=self._faults)
+        m.submodules[f"histogram_{stage}"] = histogram
+        timed = Signal(name=f"timed_{stage}")
+        late = Signal(32, name=f"late_{stage}", reset_less=True)
+        m.d.sync += [timed.eq(valid & _TIMED[stage](seen)), late.eq(seen.cycle[:32] - seen.stamp[:32])]
+        m.d.comb += [
+            histogram.valid.eq(timed),
+            histogram.latency_cycles.eq(late),
+            histogram.select.eq(self.bin_select[:5]),
+        ]
+        return histogram.count
+
+    def _class(self, m, stage, number, valid, seen):
+        """Choose and keep the records of one class; returns its queue and whether a record is lost."""
+        record = telemetry.RECORDS[stage]
+        kept = [f.name for f in record.fields if f.name not in _OWN_FIELDS]
+        slot = seen.slot if "slot" in TRACES[stage].tuple_type._fields else Const(NO_SLOT, 8)
+        before = Signal(32, name=f"number_{stage}")
+        with m.If(valid):
+            m.d.sync += before.eq(before + 1)
+        always = _ALWAYS[stage](seen) if stage in _ALWAYS else Const(0)
+        if "intents_masked" in self._faults:
+            always = Const(0)
+        left = Signal(16, name=f"left_{stage}")
+        offered = valid & ~always & self.mask[number] & (self.every != 0)
+        with m.If(offered):
+            m.d.sync += left.eq(left - 1)
+            with m.If(left == 0):
+                m.d.sync += left.eq(self.every if "every_one_more" in self._faults else self.every - 1)
+        # Decided in one cycle, stored in the next.
+        wanted = Signal(name=f"wanted_{stage}")
+        fields = {"slot": 8, "number": 32, **{name: 8 * record.field(name).size for name in kept}}
+        entry = Signal(data.StructLayout(fields), name=f"entry_{stage}", reset_less=True)
+        m.d.sync += [
+            wanted.eq(valid & always | offered & (left == 0)),
+            entry.slot.eq(slot),
+            entry.number.eq(before),
+            *[entry[name].eq(seen[name]) for name in kept],
+        ]
+        m.submodules[f"queue_{stage}"] = queue = SyncFIFO(width=len(entry.as_value()), depth=self._class_depth)
+        m.d.comb += [queue.w_en.eq(wanted), queue.w_data.eq(entry)]
+        missed = Signal(name=f"missed_{stage}")
+        m.d.comb += missed.eq(wanted & ~queue.w_rdy)
+        view = data.View(data.StructLayout(fields), queue.r_data)
+        values = {name: view[name] for name in ("slot", "number", *kept)}
+        if "little_endian" in self._faults and stage == "risk":
+            price = view["price_e4"]
+            values["price_e4"] = Cat(price[24:], price[16:24], price[8:16], price[:8])
+        values |= {"telemetry_class": number, "words": record.size // WORD_BYTES, "telemetry_flags": 0}
+        if "padding" in record.names:
+            values["padding"] = bytes(record.field("padding").size)
+        return (queue, words(message_bytes(record, values))), missed
+
+    def _serialise(self, m, queues, fifo):
+        """Records to words, later stages first, a record only where all of it has room."""
+        shift = Signal(64 * _LONGEST, reset_less=True)
+        left = Signal(range(_LONGEST + 1))
+        first = Signal()
+        room = Signal()
+        m.d.sync += room.eq(fifo.w_level <= self._depth - 2 * _LONGEST)
+        m.d.comb += [fifo.w_data.eq(Cat(shift[:64], first)), fifo.w_en.eq(left != 0)]
+        with m.If(left != 0):
+            m.d.sync += [shift.eq(shift[64:]), left.eq(left - 1), first.eq(0)]
+        with m.If((left <= 1) & room):
+            chosen = Const(0)
+            for queue, parts in reversed(queues):
+                take = queue.r_rdy & ~chosen
+                m.d.comb += queue.r_en.eq(take)
+                with m.If(take):
+                    m.d.sync += [shift.eq(Cat(*parts)), left.eq(len(parts)), first.eq(1)]
+                chosen = chosen | queue.r_rdy
+
+    def _frames(self, m, fifo):
+        """Whole records of the words that are there to frames."""
+        m.submodules.buffer = buffer = Memory(shape=64, depth=16, init=[])
+        write, read = buffer.write_port(), buffer.read_port(domain="comb")
+        used, left, count = Signal(range(_ROOM + 1)), Signal(8), Signal(8)
+        sequence, lost = Signal(32), Signal(32, reset_less=True)
+        index = Signal(range(_FRAME_WORDS + 1))
+        header = words(
+            [
+                *message_bytes(
+                    net.ETHERNET,
+                    {
+                        "destination_mac": telemetry.DESTINATION_MAC,
+                        "source_mac": telemetry.SOURCE_MAC,
+                        "ethertype": telemetry.ETHERTYPE,
+                    },
+                ),
+                *message_bytes(
+                    telemetry.HEADER,
+                    {"version": telemetry.VERSION, "count": count, "frame_sequence": sequence, "lost": lost},
+                ),
+            ]
+        )
+        starts = fifo.r_data[64]
+        length = fifo.r_data[8:12]  # the byte `words` of a record's first word
+        if telemetry.RECORDS["feed"].field("words").offset != 1 or _LONGEST > 15:
+            raise ValueError("the length of a record is not where frames look for it")
+        m.d.comb += [write.addr.eq(used), write.data.eq(fifo.r_data[:64])]
+        payload = self.o.payload
+        free = Signal()
+        m.d.comb += [free.eq(~self.o.valid | self.o.ready), read.addr.eq(index - _HEADER_WORDS)]
+        with m.FSM():
+            with m.State("Collect"):
+                with m.If(fifo.r_rdy):
+                    with m.If(starts & (used + length > _ROOM)):
+                        m.next = "Send"
+                    with m.Else():
+                        m.d.comb += [fifo.r_en.eq(1), write.en.eq(1)]
+                        m.d.sync += [used.eq(used + 1), left.eq(Mux(starts, length, left) - 1)]
+                        m.d.sync += count.eq(count + starts)
+                with m.Elif((used != 0) & (left == 0)):
+                    m.next = "Send"
+                m.d.sync += [index.eq(0), lost.eq(self.counters.telemetry_lost)]
+                with m.If(free):
+                    m.d.sync += self.o.valid.eq(0)
+            with m.State("Send"):
+                last = index == used + (_HEADER_WORDS - 1)
+                with m.If(free):
+                    m.d.sync += [
+                        self.o.valid.eq(1),
+                        payload.data.eq(Mux(index < _HEADER_WORDS, Array(header)[index[:2]], read.data)),
+                        payload.count.eq(WORD_BYTES),
+                        payload.last.eq(last),
+                        index.eq(index + 1),
+                    ]
+                    with m.If(last):
+                        m.d.sync += [used.eq(0), left.eq(0), count.eq(0), sequence.eq(sequence + 1)]
+                        m.next = "Collect"
