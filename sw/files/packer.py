@@ -111,6 +111,20 @@ class Frames:
         ):
             yield time_ns, data[offset : offset + length]
 
+    def select(self, start: int, stop: int) -> "Frames":
+        """Frames start..stop-1, sharing the buffer."""
+        if start == 0 and stop == len(self):
+            return self
+        part = slice(start, stop)
+        return Frames(
+            self.data,
+            self.offsets[part],
+            self.lengths[part],
+            self.times_ns[part],
+            self.first_sequence[part],
+            self.counts[part],
+        )
+
 
 class Packer:
     """Packs blocks of messages into frames; the result does not depend on how the messages are cut into blocks.

@@ -142,17 +142,25 @@ def _ouch_class(message: Message, direction: str, suffix: str) -> type[Packet]:
     return _class(f"Ouch{direction}", message, fields, suffix)
 
 
-def _ouch_classes(tables: dict[int, Message], direction: str, suffix: str = "") -> dict[int, type[Packet]]:
-    return {code: _ouch_class(message, direction, suffix) for code, message in tables.items()}
+def _ouch_classes(tables: dict[int, Message], direction: str) -> dict[int, type[Packet]]:
+    return {code: _ouch_class(message, direction, "") for code, message in tables.items()}
+
+
+def _extended(older: dict[int, type[Packet]], tables: dict[int, Message], direction: str) -> dict[int, type[Packet]]:
+    """Classes of the newer revision; a message that is the same in both has one class."""
+    return {
+        code: older[code] if older[code].spec is message else _ouch_class(message, direction, "Extended")
+        for code, message in tables.items()
+    }
 
 
 OUCH_INBOUND = _ouch_classes(ouch.INBOUND, "In")
 """Class of a client's OUCH type byte, older revision."""
 OUCH_OUTBOUND = _ouch_classes(ouch.OUTBOUND, "Out")
 """Class of the exchange's OUCH type byte, older revision."""
-OUCH_INBOUND_EXTENDED = _ouch_classes(ouch.INBOUND_EXTENDED, "In", "Extended")
+OUCH_INBOUND_EXTENDED = _extended(OUCH_INBOUND, ouch.INBOUND_EXTENDED, "In")
 """Class of a client's OUCH type byte, newer revision."""
-OUCH_OUTBOUND_EXTENDED = _ouch_classes(ouch.OUTBOUND_EXTENDED, "Out", "Extended")
+OUCH_OUTBOUND_EXTENDED = _extended(OUCH_OUTBOUND, ouch.OUTBOUND_EXTENDED, "Out")
 """Class of the exchange's OUCH type byte, newer revision."""
 
 

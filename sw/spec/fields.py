@@ -10,6 +10,7 @@ so `pack(**unpack(data)) == data` always.
 """
 
 import enum
+import operator
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -127,10 +128,12 @@ class Field:
             The value has the wrong type.
         """
         if self.is_integer:
-            if not isinstance(value, int):
-                raise TypeError(f"field {self.name} takes an integer, not {value!r}")
             try:
-                return value.to_bytes(self.size, "big", signed=self.is_signed)
+                number = operator.index(value)  # numpy's integers too
+            except TypeError:
+                raise TypeError(f"field {self.name} takes an integer, not {value!r}") from None
+            try:
+                return number.to_bytes(self.size, "big", signed=self.is_signed)
             except OverflowError:
                 sign = "signed" if self.is_signed else "unsigned"
                 raise ValueError(f"field {self.name}: {value} does not fit {self.size} bytes {sign}") from None
