@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from amaranth.hdl import Signal
+
 from tickgate.sw.spec.sizes import Sizes
 
 Maker = Callable[[Sizes, frozenset[str]], Any]
@@ -21,8 +23,22 @@ def to_verilog(component: Any, name: str) -> str:
     """
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # another Yosys on the path would write other text
     from amaranth.back import verilog
+    from amaranth.hdl import Const, Value
+    from amaranth.lib.wiring import Flow
 
-    return str(verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True))
+    ports = {}
+    for path, member, value in component.signature.flatten(component):
+        raw = Value.cast(value)
+        if isinstance(raw, Const):  # `ready` of a stream that is always ready is no port
+            continue
+        ports["__".join(map(str, path))] = (raw, _direction(member.flow is Flow.In))
+    return str(verilog.convert(component, name=name, ports=ports, emit_src=False, strip_internal_attrs=True))
+
+
+def _direction(is_input: bool) -> Any:
+    from amaranth.hdl._ir import PortDirection
+
+    return PortDirection.Input if is_input else PortDirection.Output
 
 
 def _feed(sizes: Sizes, faults: frozenset[str]) -> Any:
