@@ -144,6 +144,7 @@ class BookView:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.clearing = False
         self.market_state = 0
+        self._last_seq = 0
         self._slots = [_Slot(sizes.levels) for _ in range(sizes.slots)]
         self._orders: dict[int, _Order] = {}
         for slot, row in enumerate(rows):
@@ -151,28 +152,42 @@ class BookView:
 
     # What the host does.
 
-    def commit_symbol(self, slot: int, row: Mapping[str, int]) -> None:
-        """Take a symbol row over. Levels are right only after the next sweep, which a feed row or `clear` starts."""
+    def commit_symbol(self, slot: int, row: Mapping[str, int]) -> Any:
+        """Take a symbol row over; its trading state begins anew. Returns the update that tells.
+
+        Levels are right only after the next sweep, which a feed row or `clear` starts.
+        """
         self._slots[slot].load(row)
+        return self._own_update(slot, 0)
 
     def clear(self) -> Any:
         """The host's clear command: a sweep starts and every slot is unsynced; returns the update that tells."""
         self._sweep()
         for slot in self._slots:
             slot.validity |= _UNSYNCED
-        return _every(Notice.NONE, 0, _UNSYNCED | _CLEARING)
+        return self._every_update(_UNSYNCED | _CLEARING)
 
-    def swept(self) -> Any:
-        """The sweep ended; returns the update that tells."""
+    def swept(self) -> list[Any]:
+        """The sweep ended; returns the updates that tell, one a slot."""
         self.clearing = False
-        return _every(Notice.NONE, 0, 0, _CLEARING)
+        return [self._own_update(slot, 1) for slot in range(len(self._slots))]
 
     def lost_event(self) -> Any:
         """An event was lost in front of the book: every slot turns `overflow`; returns the update that tells."""
         self.counters["drop_event_overflow"] += 1
         for slot in self._slots:
             slot.validity |= _OVERFLOW
-        return _every(Notice.NONE, 0, _OVERFLOW)
+        return self._every_update(_OVERFLOW)
+
+    def _own_update(self, slot: int, changed: int) -> Any:
+        """An update that no event causes: `itch_type` 0, the sequence number of the last event."""
+        row = self._slots[slot]
+        return _Update(
+            slot, 0, 0, 0, 0, 0, 0, 0, *row.bbo, changed, self.validity(slot), row.state, 0, self._last_seq, 0
+        )
+
+    def _every_update(self, set_bits: int) -> Any:
+        return _Update(0, 1, set_bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, self._last_seq, 0)
 
     # What can be looked at.
 
@@ -217,6 +232,7 @@ class BookView:
         clearing: tables were being swept when it arrived; None goes by `clearing` of this object.
         """
         self.counters["events"] += 1
+        self._last_seq = event.seq
         if event.every_slot:
             return self._every_slot(event)
         kind = event.kind
@@ -413,7 +429,3 @@ class BookView:
         self._orders.clear()
         for slot in self._slots:
             slot.empty()
-
-
-def _every(notice: Notice, seq: int, set_bits: int, clear_bits: int = 0) -> Any:
-    return _Update(0, 1, set_bits, clear_bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, seq, 0)

@@ -97,7 +97,7 @@ class ReferencePipeline:
         """
         config = self.config
         for slot, row in enumerate(config.slots):
-            self.book.commit_symbol(slot, row.symbol)
+            self._news(self.book.commit_symbol(slot, row.symbol))
             self.risk.commit_symbol(slot, row.symbol)
             for side, trigger in enumerate(row.triggers):
                 self.trigger.commit_trigger(slot, side, trigger)
@@ -120,7 +120,8 @@ class ReferencePipeline:
         steps = [self._step(delivery) for delivery in self.feed.commit(row)]
         for step in steps:
             self._news(step.update)
-        self._news(self.book.swept())
+        for update in self.book.swept():
+            self._news(update)
         return steps
 
     def set_kill(self, level: bool, cycle: int = 0) -> None:

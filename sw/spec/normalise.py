@@ -134,7 +134,7 @@ _STATED: Final[tuple[Rule, ...]] = (
         "price_e4",
     ),
     Rule(itch.TRADE, EventKind.TRADE, _ADD, "price_e4"),
-    # An H ends "no state yet" whatever it says: the book clears NO_STATE at every STATE event whose itch_type is H.
+    # NO_STATE stands until the first H that lets the symbol trade; an H of another state sets HALTED beside it.
     # T also ends a market-wide breaker for its symbol, because ITCH has no message that lifts one.
     Rule(
         itch.TRADING_ACTION,
@@ -180,6 +180,3 @@ def _rules() -> dict[int, Rule]:
 
 RULES: Final[Mapping[int, Rule]] = _rules()
 """The rule of each type byte of ITCH 5.0; types that are not stated above are OTHER."""
-
-STATE_BITS_CLEARED_BY_ANY_H: Final = SymbolState.NO_STATE
-"""The book clears these at every STATE event with itch_type H, before it sets or clears `state_bits`."""

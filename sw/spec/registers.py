@@ -62,7 +62,12 @@ _IDENTITY = (
     ("scratch", Access.RW, "kept, without effect", 32),
 )
 _CONTROL = (
-    ("status", Access.RO, "bit 0 armed, 1 clearing, 2 mark pending, 3 session open, 4 clearing was seen since reset", 32),
+    (
+        "status",
+        Access.RO,
+        "bit 0 armed, 1 clearing, 2 mark pending, 3 session open, 4 clearing was seen since reset",
+        32,
+    ),
     ("kill", Access.WO, "any write: kill switch, from the next cycle", 1),
     ("arm", Access.WO, "ARM_KEY clears the kill switch; anything else is ignored", 32),
     ("clear", Access.WO, "any write: sweep order table and levels", 1),

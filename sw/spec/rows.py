@@ -82,7 +82,7 @@ TRIGGER_ROW = record(
 
 LIMITS_ROW = record(
     "limits_row",
-    "One slot's limits, written whole. Each `_valid` field is a flip-flop that reset clears; 0 rejects with that reason.",
+    "One slot's limits, written whole. Each `_valid` field is a flip-flop that reset clears; 0 rejects for it.",
     ("max_quantity_valid", 1, "max_quantity is configured"),
     ("max_quantity", 32, "shares, inclusive"),
     ("max_notional_valid", 1, "max_notional is configured"),

@@ -73,7 +73,7 @@ class Drop(IntEnum):
 class SymbolState(IntFlag):
     """Why a symbol does not trade; it trades when the mask is 0."""
 
-    NO_STATE = 1 << 0  # no H yet, and the configuration does not assume trading
+    NO_STATE = 1 << 0  # no H has said T yet, and the configuration does not assume trading
     HALTED = 1 << 1  # last H is not T
     OPERATIONAL_HALT = 1 << 2  # h stands
     BREAKER = 1 << 3  # W stands (market-wide)
