@@ -29,6 +29,9 @@ from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, row_writes
 from tickgate.sw.spec.rows import MARK_ROW, PEER_ROW, SESSION_ROW
 from tickgate.sw.spec.sizes import Sizes
 
+# Plain integers: an IntFlag's operators are slow.
+_EVAL, _DONE = int(TriggerFlag.EVAL), int(TriggerFlag.DONE)
+
 RegisterWrites = list[tuple[int, int]]
 
 
@@ -203,8 +206,8 @@ class ReferencePipeline:
         One record is the rule. None: nothing happens in that cycle. Two: an expiry before it should have been told.
         """
         records = self.trigger.expire(cycle)
-        update = self._evaluations.popleft() if flags & TriggerFlag.EVAL and self._evaluations else None
-        records += self.trigger.step(cycle, update, bool(flags & TriggerFlag.DONE))
+        update = self._evaluations.popleft() if flags & _EVAL and self._evaluations else None
+        records += self.trigger.step(cycle, update, bool(flags & _DONE))
         self._intents += self.trigger.sent
         self.trigger.sent.clear()
         return records
@@ -306,12 +309,12 @@ class NominalRun:
         cycle = self.cycle + self.EVALUATE_CYCLES
         self._until(cycle)
         done = self._done_cycle == cycle
-        self._trigger(cycle, TriggerFlag.EVAL | (TriggerFlag.DONE if done else 0))
+        self._trigger(cycle, _EVAL | (_DONE if done else 0))
 
     def _until(self, cycle: int) -> None:
         """Everything that happens before `cycle`."""
         while self._done_cycle is not None and self._done_cycle < cycle:
-            self._trigger(self._done_cycle, TriggerFlag.DONE)
+            self._trigger(self._done_cycle, _DONE)
 
     def _drain(self) -> None:
         self.cycle += 4 * self.ORDER_CYCLES
@@ -319,7 +322,7 @@ class NominalRun:
 
     def _trigger(self, cycle: int, flags: int) -> None:
         pipeline = self.pipeline
-        if flags & TriggerFlag.DONE:
+        if flags & _DONE:
             self._done_cycle = None
         self.trigger_records += pipeline.trigger_record(cycle, flags)
         record = pipeline.risk_record(cycle + self.RISK_CYCLES)

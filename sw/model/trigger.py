@@ -20,6 +20,10 @@ _Intent = INTENT.tuple_type
 _VALIDITY_INIT = int(Validity.UNSYNCED | Validity.CLEARING)
 _INCOMPLETE = int(Validity.INCOMPLETE)
 
+# Plain integers: an IntFlag's operators are slow.
+_EVAL, _DONE, _EMIT = int(TriggerFlag.EVAL), int(TriggerFlag.DONE), int(TriggerFlag.EMIT)
+_EXPIRE, _KILLED = int(TriggerFlag.EXPIRE), int(TriggerFlag.KILLED)
+
 #: seq, slot, conditions, fired, row, status, price, quantity of a record that tells of no evaluation.
 _NOT_EVALUATED: tuple[int, ...] = (0, NO_SLOT, 0, 0, 0, int(TriggerStatus.NONE), 0, 0)
 
@@ -157,12 +161,12 @@ class Trigger:
         flags = 0
         free = not self._busy or done
         if done:
-            flags |= TriggerFlag.DONE
+            flags |= _DONE
         waited = self._waiting
         evaluated = _NOT_EVALUATED
         fresh = None
         if update is not None:
-            flags |= TriggerFlag.EVAL
+            flags |= _EVAL
             fresh, evaluated = self._evaluate(update, cycle, free)
         status = evaluated[5]
         if status == TriggerStatus.SENT:
@@ -172,14 +176,14 @@ class Trigger:
         fate = 0
         if waited is not None:
             if free:
-                fate = TriggerFlag.EMIT
+                fate = _EMIT
                 self.sent.append(waited)
                 free = False
             elif cycle - self._held_cycle > self.intent_limit_cycles:
-                fate = TriggerFlag.EXPIRE
+                fate = _EXPIRE
                 self.counters["intents_too_old"] += 1
             elif self.kill:
-                fate = TriggerFlag.KILLED
+                fate = _KILLED
                 self.counters["intents_killed"] += 1
             if fate:
                 self._waiting = None
@@ -194,7 +198,7 @@ class Trigger:
         wait_seq, wait_slot, wait_row = (waited.seq, waited.slot, waited.side) if fate else (0, NO_SLOT, 0)
         return [
             _Record(
-                0, 0, seq, wait_seq, price_e4, quantity, int(flags), slot, conditions, fired, winner, status,
+                0, 0, seq, wait_seq, price_e4, quantity, flags, slot, conditions, fired, winner, status,
                 wait_slot, wait_row,
             )
         ]  # fmt: skip
