@@ -37,8 +37,8 @@ class Book(wiring.Component):
     an event up, but for one operation each for news that have no event: a lost event and a clear command.
 
     After reset, a NEW_SESSION notice and `clear`, order table and levels are swept; this begins when the operations
-    before it are done and takes as many cycles as the longest swept memory has rows. Order events taken meanwhile change
-    nothing but leave their slot incomplete. When a sweep has ended, and when a symbol row was committed, every slot
+    before it are done and takes as many cycles as the longest swept memory has rows. Order events taken meanwhile
+    change nothing but leave their slot incomplete. When a sweep has ended, and when a symbol row was committed, every slot
     concerned gets an update of its own with `itch_type` 0 and the sequence number of the last event, in a cycle pair
     that no event wants; the slot is free of CLEARING from that update on. Such updates have no trace record.
 

@@ -110,6 +110,8 @@ class Levels(wiring.Component):
         shares = Memory(shape=LEVEL_QTY_BITS, depth=sides * sizes.levels, init=[])
         words = Memory(shape=word, depth=sides * groups, init=[])
         summary = Memory(shape=groups, depth=sides, init=[])
+        #: Memories by the names of `dump_signals`, for the simulator.
+        self.dumped = {"shares": shares, "words": words}
         m.submodules.shares, m.submodules.words, m.submodules.summary = shares, words, summary
         shares_write, words_write, summary_write = shares.write_port(), words.write_port(), summary.write_port()
         shares_read = shares.read_port(transparent_for=(shares_write,))

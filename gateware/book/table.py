@@ -23,9 +23,7 @@ def order_layout(sizes: Sizes) -> data.StructLayout:
 
 def way_layout(sizes: Sizes) -> data.StructLayout:
     """One row of one way of a bank: the rest of the reference, the order, and whether there is one."""
-    return data.StructLayout(
-        {"tag": REFERENCE_BITS - index_bits(sizes), "order": order_layout(sizes), "present": 1}
-    )
+    return data.StructLayout({"tag": REFERENCE_BITS - index_bits(sizes), "order": order_layout(sizes), "present": 1})
 
 
 class OrderTable(wiring.Component):
@@ -127,6 +125,9 @@ class OrderTable(wiring.Component):
         with m.If(self.sweep):
             m.d.sync += [past["use"].eq(0) for past in pasts]
 
+        #: Memories and registers by the names of `dump_signals`, for the simulator.
+        self.dumped = {}
+
         # Stages 1 and 2: read every way. Stage 3: compare.
         wide = way_layout(self._sizes)
         write_row = [Signal(width, name=f"write_row{bank}") for bank in range(BANKS)]
@@ -137,7 +138,7 @@ class OrderTable(wiring.Component):
         read = []
         for way in range(ways):
             memory = Memory(shape=wide, depth=1 << width, init=[])
-            m.submodules[f"way{way}"] = memory
+            m.submodules[f"way{way}"] = self.dumped[f"way{way}"] = memory
             write_port = memory.write_port()
             read_port = memory.read_port(transparent_for=(write_port,))
             m.d.comb += [
@@ -155,9 +156,12 @@ class OrderTable(wiring.Component):
             pipe.put(f"present{way}", captured.present, 3)
 
         # The stash: compared in stage 2, read in stage 3. Its entries are written in stage 6.
-        kept_present = Signal(stash)
+        kept_present = Signal(stash, name="stash_present")
         kept_reference = [Signal(REFERENCE_BITS, name=f"stash_reference{n}", reset_less=True) for n in range(stash)]
         kept_order = [Signal(order, name=f"stash_order{n}", reset_less=True) for n in range(stash)]
+        self.dumped["stash_present"] = kept_present
+        for n in range(stash):
+            self.dumped |= {f"stash_reference{n}": kept_reference[n], f"stash_order{n}": kept_order[n].as_value()}
         stash_hit = Cat(present & (known == pipe.get("reference", 2))
                         for present, known in zip(kept_present, kept_reference, strict=True))  # fmt: skip
         pipe.put("stash_hit", stash_hit & pipe.get("use", 2).replicate(stash), 2)
@@ -207,9 +211,7 @@ class OrderTable(wiring.Component):
         for bank in range(BANKS):
             free = ~Cat(taken[bank * WAYS : (bank + 1) * WAYS])
             lowest = free & -free
-            m.d.comb += new_way[bank * WAYS : (bank + 1) * WAYS].eq(
-                Mux(fits & (chosen_bank == bank), lowest[:WAYS], 0)
-            )
+            m.d.comb += new_way[bank * WAYS : (bank + 1) * WAYS].eq(Mux(fits & (chosen_bank == bank), lowest[:WAYS], 0))
         free_entry = Signal(stash)
         m.d.comb += free_entry.eq(~kept_present & -~kept_present)
         new_entry = Signal(stash)

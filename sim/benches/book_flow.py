@@ -75,6 +75,11 @@ class Flow:
         self._last = 0
         self._seq = 0
 
+    @property
+    def mix(self) -> Mix:
+        """What the flow is made of; it may be changed on the way."""
+        return self._mix
+
     def __iter__(self) -> Iterator[Event]:
         while True:
             self._seq += 1
@@ -244,8 +249,9 @@ class Flow:
         rng = self._rng
         if rng.random() < 0.5:
             every = rng.random() < 0.4
-            bits = rng.choice((SymbolState.BREAKER, SymbolState.CLOSED, SymbolState.CLOSED | SymbolState.BREAKER)) \
-                if every else rng.choice((SymbolState.NO_STATE | SymbolState.HALTED, SymbolState.OPERATIONAL_HALT))  # fmt: skip
+            market = (SymbolState.BREAKER, SymbolState.CLOSED, SymbolState.CLOSED | SymbolState.BREAKER)
+            own = (SymbolState.NO_STATE | SymbolState.HALTED, SymbolState.HALTED, SymbolState.OPERATIONAL_HALT)
+            bits = rng.choice(market if every else own)
             return self._make(EventKind.STATE, 0 if every else self._slot(), every_slot=int(every),
                               state_op=rng.choice((StateOp.SET, StateOp.CLEAR)), state_bits=int(bits))  # fmt: skip
         notices = [Notice.MARK, Notice.MARK, Notice.SYNC]
