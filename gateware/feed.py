@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.blocks import BLOCK, Blocks
-from tickgate.gateware.lib.headers import CAUSES, LAST_LANE, LAST_LANE_TAGGED, LAST_WORD, LAST_WORD_TAGGED, Headers
+from tickgate.gateware.lib.headers import CAUSES, Headers
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
 from tickgate.gateware.lib.lines import LINE_WORD, LineMerge
 from tickgate.sw.spec import mold
@@ -133,8 +133,8 @@ class Feed(wiring.Component):
                 m.d.comb += lines.i_a.valid.eq(0)
 
         s = SimpleNamespace(valid=Signal(), word=Signal(LINE_WORD), hit=Signal(), block=Signal(BLOCK), flush=flush)
-        early = blocks.o_valid & ~flush
-        m.d.sync += [s.valid.eq(early), s.hit.eq(blocks.o_hit)]
+        early = blocks.o_valid
+        m.d.sync += [s.valid.eq(early & ~flush), s.hit.eq(blocks.o_hit)]
         with m.If(blocks.o_valid):
             m.d.sync += [s.word.eq(blocks.o_word), s.block.eq(blocks.o)]
 
@@ -157,8 +157,7 @@ class Feed(wiring.Component):
 
     def _packet(self, m, s, headers, early, early_word, events):
         """Whether the frame is accepted and what its packet's header says. `early` is the word of stage 2."""
-        whole_plain = early & early_word.index[LAST_WORD] & ~headers.tagged & early_word.mask[LAST_LANE]
-        whole_tagged = early & early_word.index[LAST_WORD_TAGGED] & headers.tagged & early_word.mask[LAST_LANE_TAGGED]
+        whole_plain, whole_tagged = headers.whole_plain, headers.whole_tagged
         whole = whole_plain | whole_tagged
 
         judged, judged_plain = Signal(), Signal()  # the word completes the header
@@ -214,6 +213,7 @@ class Feed(wiring.Component):
             room_behind=room_behind,
             last=last,
             gap_time=gap_time,
+            gap_slot=judged_plain | whole_tagged,
             seq=headers.seq,
             seq_whole=early & early_word.index[7],
         )
@@ -275,6 +275,7 @@ class Feed(wiring.Component):
             start_lane=start_lane,
             length=Mux(postponed, length_held, block.length),
             end=end_here,
+            end_word=s.valid & ending & ends_next,
             end_lane=_encode(end_lane),
             last=last,
         )
@@ -379,11 +380,13 @@ class Feed(wiring.Component):
         return SimpleNamespace(
             due=gap | mark | sync | fcs_due | session_due,
             kind=kind,
-            seq=Mux(gap, expected, Mux(mark | sync, following, 0)),
-            count=Mux(gap, gap_size[:64], 0),
+            # No message begins where a gap may be told: the place of the word tells which number is meant.
+            seq=Mux(packet.gap_slot, expected, following) & ~(fcs_due | session_due).replicate(64),
+            count=Mux(packet.gap_slot, gap_size[:64], 0),
             start=candidate,
             start_seq=following,
             deliver=deliver,
+            fresh=fresh,
             deliver_seq=current,
             deliver_length=length,
             port=Mux(fcs_due, fcs_port, s.word.port & ~session_due),
@@ -423,7 +426,7 @@ class Feed(wiring.Component):
 
         held, held_valid = Signal(shape), Signal()
         record, valid, clock = Signal(shape), Signal(), Signal(64)
-        first = Mux(notice.deliver, message.as_value(), news.as_value())
+        first = Mux(marks.end_word & notice.fresh, message.as_value(), news.as_value())
         both, either = notice.deliver & notice.due, notice.deliver | notice.due
         m.d.sync += [
             clock.eq(self.now + 1),

@@ -43,6 +43,7 @@ class Headers(wiring.Component):
     valid: In(1), `word` is a new one.
     row: In(layout(FEED_ROW)), what is accepted.
     tagged: Out(1), with stage 1: the frame has a tag; right from its third word on.
+    whole_plain, whole_tagged: Out(1), with stage 1: the word completes the header of a frame without, or with, a tag.
     bad: Out(len(CAUSES)), with stage 2 of the last header word: bit a cause.
     seq: Out(64), with stage 1 of word 7: MoldUDP64 sequence number.
     count: Out(16), with stage 1 of the last header word: its message count.
@@ -58,6 +59,8 @@ class Headers(wiring.Component):
                 "valid": In(1),
                 "row": In(layout(FEED_ROW)),
                 "tagged": Out(1),
+                "whole_plain": Out(1),
+                "whole_tagged": Out(1),
                 "bad": Out(len(CAUSES)),
                 "seq": Out(64),
                 "count": Out(16),
@@ -74,6 +77,13 @@ class Headers(wiring.Component):
                 m.d.sync += self.tagged.eq(0)
             with m.If(index[1]):
                 m.d.sync += self.tagged.eq(self._at(word, "ethernet", "ethertype") == net.ETHERTYPE_VLAN)
+
+        fits_plain = index[LAST_WORD] & self.word.mask[LAST_LANE]
+        fits_tagged = index[LAST_WORD_TAGGED] & self.word.mask[LAST_LANE_TAGGED]
+        m.d.sync += [
+            self.whole_plain.eq(self.valid & ~self.tagged & fits_plain),
+            self.whole_tagged.eq(self.valid & self.tagged & fits_tagged),
+        ]
 
         # Untagged form: word k is whole with raw word k, or with the first half of raw word k + 1.
         upper = Signal(32)

@@ -5,13 +5,12 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from tickgate.gateware.feed import LATENCY_CYCLES, Feed
+from tickgate.gateware.feed import Feed
 from tickgate.sim import feed_scenarios as scenarios
 from tickgate.sim.feed_scenarios import ROW, Frame, message, packet_bytes, udp_frame
 from tickgate.sw.model.feed import Feed as Model
 from tickgate.sw.spec.events import FEED_TRACE, FEED_WORD, FRAME_WORD, FeedItem, Notice
 from tickgate.sw.spec.rows import FEED_ROW, MARK_ROW
-from tickgate.sw.spec.state import Drop
 
 IDLE_END = 12
 
@@ -104,7 +103,7 @@ def messages_of(bench):
             out.append((Notice(w["notice"]), w["notice_seq"], w["notice_count"]))
         if w["start"]:
             open_ = [w["seq"], w["length"], bytearray(lanes[w["start_lane"] :])]
-        elif open_ is not None and not w["end"] and not w["notice"] in (Notice.GAP, Notice.NEW_SESSION):
+        elif open_ is not None and not w["end"] and w["notice"] not in (Notice.GAP, Notice.NEW_SESSION):
             open_[2].extend(lanes)
     return out
 
@@ -115,7 +114,7 @@ def check(bench, frames, row=ROW, busy=()):
     for record in want:
         record.pop("cycle"), record.pop("stamp")
     got = records(bench)
-    for number, (a, b) in enumerate(zip(got, want)):
+    for number, (a, b) in enumerate(zip(got, want, strict=False)):
         assert a == b, f"record {number}"
     assert len(got) == len(want)
     assert {k: v for k, v in bench.counters.items() if v} == {k: v for k, v in model.counters.items() if v}
