@@ -64,8 +64,8 @@ class ItchStatus(IntEnum):
 class StateOp(IntEnum):
     """What a STATE event does to SymbolState: set or clear `state_bits` of one slot or of all.
 
-    A STATE event of type H also clears NO_STATE first, whatever its operation (`normalise.RULES` has every rule: W sets
-    BREAKER in every slot; the T of an H clears it in its own, an S of O, S or Q in all).
+    `normalise.RULES` has every rule: W sets BREAKER in every slot, the T of an H clears it in its own, an S of O, S or
+    Q in all; NO_STATE ends with the first T.
     """
 
     SET = 0
