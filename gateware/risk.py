@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.lib.checks import CHECKS, VERDICT_STAGE, WHOLE_BPS
+from tickgate.gateware.lib.checks import CHECKS, VERDICT_STAGE, WHOLE_BPS, Check
 from tickgate.gateware.lib.counting import count
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
-from tickgate.gateware.lib.pipe import Pipe, Scope
+from tickgate.gateware.lib.pipe import Pipe
 from tickgate.gateware.lib.slots import SlotBits, track_state, track_validity
 from tickgate.gateware.lib.tokens import TokenBucket
 from tickgate.sw.spec.events import BOOK_UPDATE, INTENT, ORDER, RISK_TRACE
@@ -34,6 +34,11 @@ _LIMITS = data.StructLayout(
 )
 _SYMBOL = data.StructLayout({"symbol": 64, "reciprocal": 43})
 _TOP = data.StructLayout({"reference": 32, "both": 1, "crossed": 1})
+
+
+def _bit(reason: Reason) -> int:
+    """Number of a reason's bit in the mask."""
+    return int(reason).bit_length() - 1
 
 
 class Risk(wiring.Component):
@@ -100,7 +105,7 @@ class Risk(wiring.Component):
         self,
         sizes: Sizes,
         *,
-        checks: Mapping[Reason, Callable[[Scope], Value]] = CHECKS,
+        checks: Mapping[Reason, Callable[[Check], None]] = CHECKS,
         faults: frozenset[str] = frozenset(),
     ):
         if unknown := sorted(faults - set(self.FAULTS)):
@@ -141,17 +146,28 @@ class Risk(wiring.Component):
         verdict = Signal()
         pipe.put("accept", verdict, VERDICT_STAGE, reset=True)
         self._buckets(m, pipe)
+        checks = {}
+        for reason, function in self._checks.items():
+            checks[reason] = Check(pipe, f"check_{(reason.name or '').lower()}", self._faults)
+            function(checks[reason])
         reasons = Signal(32)
-        for reason, check in self._checks.items():
-            bit = int(reason).bit_length() - 1
-            m.d.comb += reasons[bit].eq(check(Scope(pipe, f"check_{bit}", self._faults)))
-        rejecting = reasons & ~int(Reason.KILL) if "kill_leaks" in self._faults else reasons
-        m.d.comb += verdict.eq(pipe.get("valid", VERDICT_STAGE) & ~rejecting.any())
+        for reason, check in checks.items():
+            m.d.comb += reasons[_bit(reason)].eq(check.rejects(VERDICT_STAGE))
         pipe.put("reasons", reasons, VERDICT_STAGE)
-        pipe.put("reject", pipe.get("valid", VERDICT_STAGE) & rejecting.any(), VERDICT_STAGE, reset=True)
+        # What is known a stage before the verdict is gathered there: the rest has a long way.
+        deciding = [check for reason, check in checks.items() if not self._leaks(reason)]
+        early, late = VERDICT_STAGE - 1, VERDICT_STAGE
+        pipe.put("early", Cat(check.rejects(early) for check in deciding).any(), early)
+        reject = pipe.get("early", late) | Cat(check.rejects(late, since=late) for check in deciding).any()
+        m.d.comb += verdict.eq(pipe.get("valid", late) & ~reject)
+        pipe.put("reject", pipe.get("valid", late) & reject, late, reset=True)
         self._out(m, pipe)
         self._report(m, pipe)
         return m
+
+    def _leaks(self, reason):
+        """A planted fault: whether this check is reported but does not decide."""
+        return reason == Reason.KILL and "kill_leaks" in self._faults
 
     def _memory(self, m, name, shape, slot):
         """A row for each slot in distributed memory, read in the cycle in which `slot` is known."""
@@ -335,6 +351,6 @@ class Risk(wiring.Component):
                 m.d.comb += record[f.name].eq(pipe.get(f.name, at))
         counted = {"accepted": pipe.get("accept", at), "rejected": pipe.get("reject", at)}
         for reason in self._checks:
-            bit = pipe.get("reasons", at)[int(reason).bit_length() - 1]
+            bit = pipe.get("reasons", at)[_bit(reason)]
             counted[f"reject_{(reason.name or '').lower()}"] = pipe.get("valid", at) & bit
         count(m, self.counters, counted)

@@ -175,6 +175,8 @@ class Risk:
             for slot in self._slots:
                 slot.validity = slot.validity & ~update.every_clear | update.every_set
                 slot.state = slot.state & ~update.state_clear | update.state_set
+                if update.every_set & Validity.CLEARING:  # a sweep leaves every book empty
+                    slot.bid_px = slot.ask_px = 0
             return
         slot = self._slots[update.slot]
         slot.bid_px, slot.ask_px = update.bid_px_e4, update.ask_px_e4
