@@ -84,13 +84,3 @@ class Side:
         self._mask &= ~(1 << (key - self._base))
         if key == self.best:
             self.best = self._base + self._mask.bit_length() - 1 if self._mask else EMPTY
-
-    def head(self) -> Order:
-        """The order that executes first.
-
-        Raises
-        ------
-        KeyError
-            The side is empty.
-        """
-        return next(iter(self.levels[self.best].values()))

@@ -48,7 +48,7 @@ STUB_ASK_E4: Final = 1_999_999_900
 """Stub quotes: a bid of one tick (0.01 dollars) and an ask of 199,999.99 dollars."""
 STUB_SHARES: Final = 100
 EXCURSION_TICKS: Final = 800
-EXCURSION_PULL: Final = 0.01
+EXCURSION_PULL: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ class Session:
         for number in range(options.excursion_count):
             book = self.books[self._draws.one_below(min(options.symbols, 3))]
             start = 0.08 + 0.80 * number / options.excursion_count
-            yield from self._excursion(book, start, min(0.06, 0.20 / options.excursion_count))
+            yield from self._excursion(book, start, min(0.08, 0.20 / options.excursion_count))
         yield Step(0.10, 2, self._new_listing(busy[-1]))
         yield Step(0.12, 1, self._retail(busy[0]))
         if options.breaker:

@@ -32,6 +32,8 @@ _CHASE: Final = 0.8
 """Share of the deletes and executions that go to a best level which the fair price has passed."""
 _MIN_SIDE: Final = 2
 """A side keeps at least this many orders."""
+_THIN: Final = 64
+"""A book of fewer orders gets its new ones nearer to the fair price, so that the spread stays narrow."""
 MPIDS: Final = (b"NITE", b"CDRG", b"GSCO", b"UBSS")
 
 _SHARES = (
@@ -228,6 +230,8 @@ class Flow:
                     side, other = book.ask, book.bid
                 if side.count > 3 * other.count + 3:
                     side, other = other, side
+                if live < _THIN:
+                    offset = offset * live // _THIN
                 key = floor(side.sign * fair - 0.25) - offset
                 limit = -other.best - 1
                 if key > limit:

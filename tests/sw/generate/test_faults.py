@@ -8,7 +8,8 @@ import pytest
 from tickgate.sw.files.frames import locate_udp
 from tickgate.sw.files.packer import Packer
 from tickgate.sw.generate import FaultOptions, Faults, Frame, SessionOptions, apply_faults, blocks
-from tickgate.sw.generate.faults import HEADER_DAMAGE, RATES
+from tickgate.sw.generate.damage import HEADER_DAMAGE
+from tickgate.sw.generate.faults import RATES
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.state import Drop
 
