@@ -6,11 +6,15 @@ The frames are put together byte by byte from `tickgate.sw.spec.net`; a bench ma
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
+from tickgate.sw.model.feed import Feed as Model
+from tickgate.sw.model.feed import FeedDelivery
 from tickgate.sw.spec import defaults as known
 from tickgate.sw.spec import itch, mold, net
+from tickgate.sw.spec.events import FRAME_WORD, FeedItem, Notice
 from tickgate.sw.spec.units import WORD_BYTES
 
 SESSION = b"TICKGATE01"
@@ -49,6 +53,146 @@ def words(data: bytes, error: bool = False) -> list[dict[str, int]]:
             }
         )
     return out
+
+
+@dataclass
+class Cycle:
+    """What the bench drives in one cycle: a word a line (packed FRAME_WORDs), and commits."""
+
+    words: list[int | None] = field(default_factory=lambda: [None, None])
+    mark: int | None = None
+    row: dict[str, int] | None = None
+
+
+def plan(
+    frames: Iterable[Frame], *, gap: Iterator[int] | int = 3, idle: Iterator[bool] | None = None, lead: int = 2
+) -> list[Cycle]:
+    """One frame after the other: `gap` idle cycles behind each, and pauses between words where `idle` says so."""
+    out = [Cycle() for _ in range(lead)]
+    for frame in frames:
+        if frame.mark is not None:
+            out.append(Cycle(mark=frame.mark))
+        for values in words(frame.data, frame.error):
+            while idle is not None and next(idle):
+                out.append(Cycle())
+            out.append(Cycle())
+            out[-1].words[frame.port] = FRAME_WORD.pack(values)
+        out += [Cycle() for _ in range(gap if isinstance(gap, int) else next(gap))]
+    return out
+
+
+def crossed(rng: random.Random, frames: int) -> tuple[list[Frame], list[Cycle], set[int]]:
+    """Plain packets on both lines without regard for each other.
+
+    Returns the frames in the order in which they begin, the cycles, and the numbers of the frames that find the other
+    line in a frame.
+    """
+    out: list[Frame] = []
+    cycles: list[Cycle] = []
+    busy: set[int] = set()
+    ends, taken_until, begin, expected = [0, 0], 0, 2, 1
+    for number in range(frames):
+        port = rng.randint(0, 1)
+        # Line A's frame is the earlier one of two that begin in one cycle.
+        together = bool(out) and out[-1].port == 0 and port == 1 and rng.random() < 0.3
+        begin = max(ends[port], begin + (0 if together else rng.choice((1, 1, 2, 5, 12, 30))))
+        messages = [message(rng) for _ in range(rng.choice((1, 1, 2, 4)))]
+        out.append(Frame(udp_frame(packet_bytes(expected, messages)), port))
+        parts = words(out[-1].data)
+        ends[port] = begin + len(parts)
+        cycles += [Cycle() for _ in range(ends[port] - len(cycles))]
+        for at, values in enumerate(parts, start=begin):
+            cycles[at].words[port] = FRAME_WORD.pack(values)
+        if begin < taken_until:
+            busy.add(number)
+        else:
+            taken_until = ends[port]
+            expected += len(messages)
+    return out, cycles, busy
+
+
+@dataclass
+class Seen:
+    """What left the stage: FEED_WORD and FEED_TRACE values with their cycle, and the counters at the end."""
+
+    words: list[tuple[int, dict[str, int]]] = field(default_factory=list)
+    trace: list[tuple[int, dict[str, int]]] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+def expectation(
+    frames: Iterable[Frame], row: dict[str, int] | None = None, busy: Collection[int] = ()
+) -> tuple[Model, list[FeedDelivery]]:
+    """The model after these frames, and what it tells; frames whose number is in `busy` found their line busy."""
+    model = Model()
+    deliveries = model.commit(row or ROW)
+    for number, frame in enumerate(frames):
+        if frame.mark is not None:
+            model.mark(frame.mark)
+        deliveries += model.frame(frame.data, frame.error, frame.port, busy=number in busy)
+    return model, deliveries
+
+
+def reassembled(seen: Seen) -> list[tuple[Any, ...]]:
+    """Messages put together again from the marked words: (number, bytes); notices in their place."""
+    out: list[tuple[Any, ...]] = []
+    number, length, got = 0, -1, bytearray()
+    for _, w in seen.words:
+        lanes = w["data"].to_bytes(WORD_BYTES, "little")
+        if w["end"]:
+            got += lanes[: w["end_lane"] + 1]
+            assert len(got) == length, f"message {number} has {len(got)} bytes, its length says {length}"
+            out.append((number, bytes(got)))
+            length = -1
+        if w["notice"]:
+            out.append((w["notice"], w["notice_seq"], w["notice_count"] if w["notice"] == Notice.GAP else 0))
+        if w["start"]:
+            number, length, got = w["seq"], w["length"], bytearray(lanes[w["start_lane"] :])
+        elif not w["end"] and w["notice"] in (Notice.NONE, Notice.MARK, Notice.SYNC):
+            got += lanes
+    return out
+
+
+def check(
+    seen: Seen,
+    cycles: list[Cycle],
+    frames: list[Frame],
+    *,
+    latency: int,
+    row: dict[str, int] | None = None,
+    busy: Collection[int] = (),
+) -> Model:
+    """Compares what was seen with the model: trace, words, stamps, counters.
+
+    Raises
+    ------
+    AssertionError: with the first difference.
+    """
+    model, deliveries = expectation(frames, row, busy)
+    wanted = [d.record._asdict() for d in deliveries]
+    for number, ((cycle, got), want) in enumerate(zip(seen.trace, wanted, strict=False)):
+        assert got["cycle"] == cycle, f"record {number} says cycle {got['cycle']}, it left in {cycle}"
+        got, want = ({k: int(v) for k, v in r.items() if k not in ("cycle", "stamp")} for r in (got, want))
+        assert got == want, f"record {number} is {got}, the model says {want}"
+    assert len(seen.trace) == len(wanted), f"{len(seen.trace)} records, the model says {len(wanted)}"
+    expected = [
+        (d.record.seq, d.data) if d.record.item == FeedItem.MESSAGE else (d.record.notice, d.record.seq, d.record.count)
+        for d in deliveries
+    ]
+    for number, (found, want) in enumerate(zip(reassembled(seen), expected, strict=True)):
+        assert found == want, f"delivery {number} is {found}, the model says {want}"
+    for cycle, w in seen.words:
+        if w["start"] or w["end"]:
+            assert cycle == w["stamp"] + latency, f"a word of cycle {w['stamp']} left in {cycle}"
+            sent = [FRAME_WORD.unpack(word)["data"] for word in cycles[w["stamp"]].words if word is not None]
+            assert w["data"] in sent, f"the word that left in {cycle} is not the one that came in {w['stamp']}"
+    ends = iter(w["stamp"] for _, w in seen.words if w["end"])
+    for _, got in seen.trace:
+        if got["item"] == FeedItem.MESSAGE:
+            assert got["stamp"] == next(ends), f"message {got['seq']} has another stamp than its last byte"
+    for name, value in seen.counters.items():
+        assert value == model.counters[name], f"counter {name} is {value}, the model says {model.counters[name]}"
+    return model
 
 
 def udp_frame(payload: bytes, *, vlan: bool = False, port: int = known.FEED_PORT, trailer: int = 0) -> bytes:
@@ -107,9 +251,7 @@ def traffic(rng: random.Random, frames: int, *, first: int = 1, kinds: dict[str,
     Marks are now and then committed for a number soon to come, or one that has passed.
     """
     # The generator follows the numbers by the model of the stage, so that duplicates and gaps are what they are called.
-    from tickgate.sw.model.feed import Feed
-
-    model = Feed({**ROW, "first_seq": first})
+    model = Model({**ROW, "first_seq": first})
     shares = kinds or KINDS
     names, weights = list(shares), list(shares.values())
     for _ in range(frames):
