@@ -11,13 +11,12 @@ from tickgate.gateware.lib.checks import CHECKS, VERDICT_STAGE, WHOLE_BPS, Check
 from tickgate.gateware.lib.counting import count
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
 from tickgate.gateware.lib.pipe import Pipe
-from tickgate.gateware.lib.slots import SlotBits, track_state, track_validity
+from tickgate.gateware.lib.slots import is_slot, keep_row_bits, track_state, track_told, track_validity
 from tickgate.gateware.lib.tokens import TokenBucket
 from tickgate.sw.spec.events import BOOK_UPDATE, INTENT, ORDER, RISK_TRACE
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
 from tickgate.sw.spec.rows import GATE_ROW, LIMITS_ROW, SYMBOL_ROW
 from tickgate.sw.spec.sizes import Sizes
-from tickgate.sw.spec.state import Validity
 
 LATENCY_CYCLES = VERDICT_STAGE + 1
 
@@ -189,6 +188,8 @@ class Risk(wiring.Component):
         update, slot = self.i_book.payload, self.i_intents.payload.slot
         validity = track_validity(m, slots, self.i_book, keep_other="other_slot_kept" in self._faults)
         state = track_state(m, slots, self.i_book)
+        # The memory of tops keeps what it has through a reset and a sweep of the tables; these bits do not.
+        told = track_told(m, slots, self.i_book)
         read, write = self._memory(m, "tops", _TOP, slot)
         top = Signal(_TOP)
         has_both = (update.bid_px_e4 != 0) & (update.ask_px_e4 != 0)
@@ -201,18 +202,10 @@ class Risk(wiring.Component):
             write.data.eq(top),
             write.en.eq(one),
         ]
-        # Sweeping the tables leaves every book empty, as reset does; the memory keeps what it has.
-        told = SlotBits(m, slots, 1, name="told")
-        swept = self.i_book.valid & update.every_slot & (update.every_set & int(Validity.CLEARING)).any()
-        for s, next_ in enumerate(told.next):
-            with m.If(swept):
-                m.d.comb += next_.eq(0)
-            with m.Elif(one & (update.slot == s)):
-                m.d.comb += next_.eq(1)
-
         seen = Signal(_TOP)
-        known, valid_now, state_now = told.next_at(slot), validity.next_at(slot), state.next_at(slot)
-        m.d.comb += seen.eq(Mux(one & (update.slot == slot), top, read.data))
+        known, valid_now, state_now = told.after_at(slot), validity.after_at(slot), state.after_at(slot)
+        same = is_slot(update.slot, slot[: self._sizes.slot_bits])
+        m.d.comb += seen.eq(Mux(one & same, top, read.data))
         if "book_late" in self._faults:
             m.d.comb += seen.eq(read.data)
             known, valid_now, state_now = told.at(slot), validity.at(slot), state.at(slot)
@@ -239,10 +232,7 @@ class Risk(wiring.Component):
             write.data.symbol.eq(row.symbol),
             write.data.reciprocal.eq(row.reciprocal),
         ]
-        valid = SlotBits(m, self._sizes.slots, 1, name="symbol_valid")
-        for s, next_ in enumerate(valid.next):
-            with m.If(commit & (select == s)):
-                m.d.comb += next_.eq(row.valid)
+        valid = keep_row_bits(m, self._sizes.slots, row.valid, commit, select, name="symbol_valid")
         pipe.put("symbol_valid", valid.at(slot), 0)
         pipe.put("symbol", read.data.symbol, 0)
         pipe.put("reciprocal", read.data.reciprocal, 0)
@@ -263,16 +253,15 @@ class Risk(wiring.Component):
             write.data.collar_low.eq(Mux(bps > WHOLE_BPS, 0, WHOLE_BPS - bps)),
             write.data.collar_high.eq(WHOLE_BPS + bps),
         ]
-        valid = SlotBits(
+        valid = keep_row_bits(
             m,
             self._sizes.slots,
-            len(VALID_FIELDS),
+            Cat(row[name] for name in VALID_FIELDS),
+            commit,
+            select,
             name="limits_valid",
             reset_less="limits_survive_reset" in self._faults,
         )
-        for s, next_ in enumerate(valid.next):
-            with m.If(commit & (select == s)):
-                m.d.comb += next_.eq(Cat(row[name] for name in VALID_FIELDS))
         for n, name in enumerate(VALID_FIELDS):
             pipe.put(name, valid.at(slot)[n], 0)
         for name in _LIMITS.members:

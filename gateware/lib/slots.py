@@ -1,6 +1,8 @@
 """Bits kept for every slot in flip-flops, so that reset clears them and news about all slots reaches them at once."""
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal
+from collections.abc import Callable
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
 
 from tickgate.sw.spec.state import SymbolState, Validity
 
@@ -10,58 +12,96 @@ STATE_INIT = SymbolState.NO_STATE
 
 
 class SlotBits:
-    """One register a slot: the value that it holds (`now`) and the one of the next cycle (`next`).
-
-    Whoever makes it assigns `next` where a slot changes; without an assignment it stays.
+    """One register a slot, with a rule that says what becomes of it.
 
     Parameters
     ----------
     m: module that gets the registers.
     slots: how many, a power of two.
     bits: width of each.
+    after: given a slot number and its register's value, the value after this cycle.
     init: value after reset.
     name: of the signals.
-    reset_less: reset leaves them alone.
+    reset_less: a planted fault: reset leaves them alone.
     """
 
-    def __init__(self, m: Module, slots: int, bits: int, *, init: int = 0, name: str, reset_less: bool = False):
-        self.slot_bits = (slots - 1).bit_length()
-        self.now = [Signal(bits, init=init, name=f"{name}_{s}", reset_less=reset_less) for s in range(slots)]
-        self.next = [Signal(bits, name=f"{name}_{s}_next") for s in range(slots)]
-        for now, next_ in zip(self.now, self.next, strict=True):
-            m.d.comb += next_.eq(now)
-            m.d.sync += now.eq(next_)
+    def __init__(
+        self,
+        m: Module,
+        slots: int,
+        bits: int,
+        after: Callable[[object, Value], object],
+        *,
+        init: int = 0,
+        name: str,
+        reset_less: bool = False,
+    ):
+        self._slot_bits = (slots - 1).bit_length()
+        self._after = after
+        self._registers = [Signal(bits, init=init, name=f"{name}_{s}", reset_less=reset_less) for s in range(slots)]
+        for s, register in enumerate(self._registers):
+            m.d.sync += register.eq(after(Const(s, self._slot_bits), register))
 
     def at(self, slot):
-        """The register of a slot."""
-        return Array(self.now)[slot[: self.slot_bits]]
+        """The register of a slot: what was known before this cycle."""
+        return Array(self._registers)[slot[: self._slot_bits]]
 
-    def next_at(self, slot):
-        """What the register of a slot turns into with this cycle's changes."""
-        return Array(self.next)[slot[: self.slot_bits]]
+    def after_at(self, slot):
+        """The register of a slot with what this cycle changes."""
+        # One register is chosen and then changed: quicker than to choose among all changed ones.
+        return self._after(slot[: self._slot_bits], self.at(slot))
+
+
+def is_slot(field, slot):
+    """Whether a slot number of an update, whose upper bits are 0, is `slot`."""
+    return field[: len(slot)] == slot
 
 
 def track_validity(m: Module, slots: int, updates, *, keep_other: bool = False) -> SlotBits:
     """Validity of every slot, kept from a stream of `BOOK_UPDATE`; with `keep_other`, a fault, `other_slot` is not."""
-    bits = SlotBits(m, slots, 7, init=VALIDITY_INIT, name="validity")
     update = updates.payload
-    with m.If(updates.valid):
-        for s, (now, next_) in enumerate(zip(bits.now, bits.next, strict=True)):
-            kept = Mux(update.every_slot, now & ~update.every_clear | update.every_set, now)
-            here = ~update.every_slot & (update.slot == s)
-            spoiled = Const(0) if keep_other else ~update.every_slot & update.other & (update.other_slot == s)
-            m.d.comb += next_.eq(Mux(here, update.validity, kept) | Mux(spoiled, int(Validity.INCOMPLETE), 0))
-    return bits
+    every, one = updates.valid & update.every_slot, updates.valid & ~update.every_slot
+    # Neutral masks where the update is not one of every slot, so that they need no choice behind them.
+    clear, set_bits = Mux(every, update.every_clear, 0), Mux(every, update.every_set, 0)
+
+    def after(slot, now):
+        here = one & is_slot(update.slot, slot)
+        spoiled = Const(0) if keep_other else one & update.other & is_slot(update.other_slot, slot)
+        kept = now & ~clear | set_bits
+        return Mux(here, update.validity, kept) | Mux(spoiled, int(Validity.INCOMPLETE), 0)
+
+    return SlotBits(m, slots, 7, after, init=VALIDITY_INIT, name="validity")
 
 
 def track_state(m: Module, slots: int, updates) -> SlotBits:
     """Trading state of every slot, kept from a stream of `BOOK_UPDATE`."""
-    bits = SlotBits(m, slots, 5, init=STATE_INIT, name="state")
     update = updates.payload
-    with m.If(updates.valid):
-        for s, (now, next_) in enumerate(zip(bits.now, bits.next, strict=True)):
-            with m.If(update.every_slot):
-                m.d.comb += next_.eq(now & ~update.state_clear | update.state_set)
-            with m.Elif(update.slot == s):
-                m.d.comb += next_.eq(update.state)
-    return bits
+    every, one = updates.valid & update.every_slot, updates.valid & ~update.every_slot
+    clear, set_bits = Mux(every, update.state_clear, 0), Mux(every, update.state_set, 0)
+
+    def after(slot, now):
+        return Mux(one & is_slot(update.slot, slot), update.state, now & ~clear | set_bits)
+
+    return SlotBits(m, slots, 5, after, init=STATE_INIT, name="state")
+
+
+def track_told(m: Module, slots: int, updates) -> SlotBits:
+    """Whether a slot's best prices are known: from its first `BOOK_UPDATE` on, until the tables are swept."""
+    update = updates.payload
+    swept = updates.valid & update.every_slot & (update.every_set & int(Validity.CLEARING)).any()
+    one = updates.valid & ~update.every_slot
+
+    def after(slot, now):
+        return (now | (one & is_slot(update.slot, slot))) & ~swept
+
+    return SlotBits(m, slots, 1, after, name="told")
+
+
+def keep_row_bits(m: Module, slots: int, bits, commit, select, *, name: str, reset_less: bool = False) -> SlotBits:
+    """Bits of a row that reset must clear, taken over with the row of a slot."""
+    bits = Value.cast(bits)
+
+    def after(slot, now):
+        return Mux(commit & (select == slot), bits, now)
+
+    return SlotBits(m, slots, len(bits), after, name=name, reset_less=reset_less)
