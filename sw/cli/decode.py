@@ -68,9 +68,7 @@ def _capture(path: str, start: int, limit: int | None) -> Iterator[Line]:
         for captured in islice(reader, start, stop):
             yield captured.where, captured.record, captured.table
         if limit is None and not reader.mold_packets and not reader.soup_packets:
-            raise UserError(
-                f"{path}: neither MoldUDP64 nor SoupBinTCP in the {reader.packets:,} packets of this capture"
-            )
+            raise UserError(f"{path}: neither MoldUDP64 nor SoupBinTCP in this capture ({reader.packets:,} packets)")
         _tell_unknown(reader.unknown)
 
 

@@ -5,7 +5,7 @@ import io
 import os
 import zlib
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import cast
 
 from tickgate.sw.spec.errors import UserError
 
@@ -38,22 +38,22 @@ class ByteStream:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = os.fspath(path)
         try:
-            self._raw: BinaryIO = open(path, "rb", buffering=1 << 20)
+            self._raw = cast(io.BufferedReader, open(path, "rb", buffering=1 << 20))
         except FileNotFoundError:
             raise UserError(f"no such file: {self.path}") from None
         except IsADirectoryError:
             raise UserError(f"is a folder, not a file: {self.path}") from None
         except PermissionError:
             raise UserError(f"no permission to read: {self.path}") from None
-        self._file: BinaryIO = self._raw
+        self._file: io.BufferedReader | gzip.GzipFile = self._raw
         self.position = 0
         """Bytes handed out so far (of the decompressed content)."""
         self._raw_position = 0
         try:
             self.size_bytes = os.fstat(self._raw.fileno()).st_size
-            self.compressed = cast(io.BufferedReader, self._raw).peek(2)[:2] == GZIP_MAGIC
+            self.compressed = self._raw.peek(2)[:2] == GZIP_MAGIC
             if self.compressed:
-                self._file = cast(BinaryIO, gzip.GzipFile(fileobj=self._raw, mode="rb"))
+                self._file = gzip.GzipFile(fileobj=self._raw, mode="rb")
             self._ahead = b""
             self._ahead = self._take(HEAD_BYTES)
             self.head = self._ahead
@@ -65,7 +65,8 @@ class ByteStream:
         parts: list[bytes] = []
         while count > 0:
             try:
-                part = self._file.read(count)
+                # One read of the system at a time: between them an interrupt is noticed, also on a pipe that stalls.
+                part = self._file.read1(count)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise UserError(f"{self.path}: the gzip stream is damaged or cut ({error})") from None
             if not part:
