@@ -42,7 +42,7 @@ class Registers(wiring.Component):
     """The register bank of `tickgate.sw.spec.registers`.
 
     A write acts in the next cycle: `kill` is high in the cycle after any write to its register and stays so until the
-    key is written to `arm`. A commit leaves two cycles after its write, with the shadows as they were then. Writes may
+    key is written to `arm`. A commit leaves in the cycle after its write, with the shadows as they were at the write. Writes may
     come in every cycle. A read is answered after `READ_CYCLES` cycles; reads may come in every cycle. What has no
     register, and what is write only, reads 0.
 
@@ -51,12 +51,13 @@ class Registers(wiring.Component):
     sizes: told by the identity registers.
     counter_sources: the counters of each stage by its name; a counter that several stages have is their sum.
     build_id: told by its register.
+    first_cycle: `now` in the first cycle after reset.
     faults: names of `FAULTS`, for the tests of the tests.
 
     Members
     -------
     bus: In(Bus()).
-    now: Out(64), core cycle: 0 in the first cycle after reset.
+    now: Out(64), core cycle, counted from reset.
     cfg_<row>: Out(RowPort(record)), one a configuration row.
     kill: Out(1), level; 1 after reset.
     clear: Out(1), pulse.
@@ -75,7 +76,7 @@ class Registers(wiring.Component):
     FAULTS = {
         "any_key_arms": "whatever is written to `arm` clears the kill switch",
         "reset_armed": "the kill switch is not up after reset",
-        "commit_early": "a commit leaves in the cycle of its write, with the shadow of the cycle before",
+        "commit_late": "a commit leaves one cycle late, so that a write right behind it tears the row",
         "high_word_runs": "the high word of `now` is not latched by the low one",
         "counter_off_by_one": "the counter behind the first group is that of its neighbour",
     }
@@ -94,6 +95,7 @@ class Registers(wiring.Component):
         counter_sources: Mapping[str, tuple[str, ...]],
         *,
         build_id: int = 0,
+        first_cycle: int = 0,
         faults: frozenset[str] = frozenset(),
     ):
         if unknown := sorted(faults - set(self.FAULTS)):
@@ -106,7 +108,7 @@ class Registers(wiring.Component):
         super().__init__(
             {
                 "bus": In(Bus()),
-                "now": Out(64),
+                "now": Out(64, init=first_cycle),
                 **{f"cfg_{name}": Out(RowPort(record)) for name, record in ROW_PORTS.items()},
                 "kill": Out(1, init=0 if "reset_armed" in faults else 1),
                 "clear": Out(1),
@@ -164,8 +166,10 @@ class Registers(wiring.Component):
                     with m.If(self._hit(f"{short}_{f.name}", word)):
                         m.d.sync += part.eq(self.bus.w_data)
             commit = self._hit(f"{short}_commit")
-            if "commit_early" in self._faults:
-                m.d.comb += [port.commit.eq(commit), port.select.eq(self.bus.w_data)]
+            if "commit_late" in self._faults:
+                slow, kept = Signal(), Signal(len(port.select))
+                m.d.sync += [slow.eq(commit), kept.eq(self.bus.w_data)]
+                m.d.sync += [port.commit.eq(slow), port.select.eq(kept)]
             else:
                 m.d.sync += [port.commit.eq(commit), port.select.eq(self.bus.w_data)]
 

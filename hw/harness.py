@@ -8,6 +8,9 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow, In, Out
 
+#: Bits of one chain of the shift registers.
+CHAIN_BITS = 512
+
 
 class PinHarness(wiring.Component):
     """The component between two shift registers.
@@ -20,7 +23,7 @@ class PinHarness(wiring.Component):
     -------
     serial_in: In(1), shifts through every input bit.
     capture: In(1), takes all outputs into the output register; else that register shifts.
-    serial_out: Out(1), its last bit.
+    serial_out: Out(1), parity of the ends of the output registers.
     """
 
     serial_in: In(1)
@@ -42,19 +45,29 @@ class PinHarness(wiring.Component):
             if len(raw) == 0 or type(raw).__name__ == "Const":
                 continue
             (inputs if member.flow is Flow.In else outputs).append(raw)
-        shift = Signal(sum(len(v) for v in inputs))
-        m.d.sync += shift.eq(Cat(self.serial_in, shift))
-        held = Signal(len(shift))
-        m.d.sync += held.eq(shift)
+        # Several short chains, one shifting at a time: synthesis follows a chain from end to end on its stack.
+        turn = Signal(range(max(2, -(-sum(len(v) for v in inputs) // CHAIN_BITS))))
+        m.d.sync += turn.eq(turn + 1)
+        chains = []
+        for number, at in enumerate(range(0, sum(len(v) for v in inputs), CHAIN_BITS)):
+            chain = Signal(min(CHAIN_BITS, sum(len(v) for v in inputs) - at), name=f"chain_{number}")
+            with m.If(turn == number):
+                m.d.sync += chain.eq(Cat(self.serial_in, chain))
+            chains.append(chain)
+        held = Signal(sum(len(chain) for chain in chains))
+        m.d.sync += held.eq(Cat(*chains))
         m.d.comb += Cat(*inputs).eq(held)
         taken = Signal(sum(len(v) for v in outputs))
         m.d.sync += taken.eq(Cat(*outputs))
-        out = Signal(len(taken))
         capture = Signal()
         m.d.sync += capture.eq(self.capture)
-        with m.If(capture):
-            m.d.sync += out.eq(taken)
-        with m.Else():
-            m.d.sync += out.eq(out[1:])
-        m.d.comb += self.serial_out.eq(out[0])
+        ends = []
+        for number, at in enumerate(range(0, len(taken), CHAIN_BITS)):
+            out = Signal(len(taken[at : at + CHAIN_BITS]), name=f"out_{number}")
+            with m.If(capture):
+                m.d.sync += out.eq(taken[at : at + CHAIN_BITS])
+            with m.Else():
+                m.d.sync += out.eq(out[1:])
+            ends.append(out[0])
+        m.d.comb += self.serial_out.eq(Cat(*ends).xor())
         return m

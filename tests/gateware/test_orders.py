@@ -127,7 +127,9 @@ def test_orders_without_firm_have_thirteen_words_and_oracles_read_them():
 
 
 def test_orders_with_firm_carry_the_appendage_and_oracles_read_it():
-    outcome = outcome_of(stimulus("firm", orders=3, injects=0, firm=True))
+    text = {"symbol": int.from_bytes(b"ZXZZT   ", "big"), "tif": ord("0"), "display": ord("N"), "capacity": ord("A")}
+    items = [bench.random_order(random.Random(n)) | text for n in range(3)]
+    outcome = outcome_of(stimulus("firm", orders=3, injects=0, firm=True, items=items))
     for frame in outcome.frames:
         assert len(frame) == 110
         assert frame[-8:] == b"\x00\x06\x05\x02FIRM"

@@ -1,0 +1,178 @@
+"""Bench of stage `registers`: the bus against the register map, row by row and word by word."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from tickgate.sim import cocotb_lib
+from tickgate.sw.spec import registers as spec
+from tickgate.sw.spec import rows
+from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, REGISTERS, Access
+from tickgate.sw.spec.sizes import Sizes
+
+STAGE = "registers"
+EXPECTED_TESTS = 4
+FAULTS = {
+    "any_key_arms": "kill_switch_is_up_after_reset_and_only_the_key_clears_it",
+    "reset_armed": "kill_switch_is_up_after_reset_and_only_the_key_clears_it",
+    "commit_late": "rows_leave_whole_with_their_commit",
+    "high_word_runs": "now_is_read_in_one_piece",
+    "counter_off_by_one": "every_register_reads_what_it_should",
+}
+SIZES = Sizes(slots=4, orders=256, levels=64, stash=16)
+READ_CYCLES = 4
+BUILD_ID = 0x0123456789ABCDEF
+#: The low word of `now` turns over while it is read.
+FIRST_CYCLE = (1 << 32) - 300
+#: Two stages that share a counter, as trigger and orders do.
+SOURCES = {"feed": spec.counter_names()[:30], "orders": (*spec.counter_names()[30:], spec.counter_names()[0])}
+
+
+def component(sizes: Sizes, faults: frozenset[str]) -> Any:
+    """The stage under test, with counters of two stages."""
+    from tickgate.gateware.registers import Registers
+
+    return Registers(sizes, SOURCES, build_id=BUILD_ID, first_cycle=FIRST_CYCLE, faults=faults)
+
+
+async def write(dut: Any, address: int, value: int) -> None:
+    """One bus write."""
+    dut.bus__addr.value, dut.bus__w_data.value, dut.bus__w_en.value = address, value, 1
+    await RisingEdge(dut.clk)
+    dut.bus__w_en.value = 0
+
+
+async def read(dut: Any, address: int) -> int:
+    """One bus read; the answer has to come after `READ_CYCLES`."""
+    dut.bus__addr.value, dut.bus__r_en.value = address, 1
+    await RisingEdge(dut.clk)
+    dut.bus__r_en.value = 0
+    for cycle in range(READ_CYCLES):
+        await RisingEdge(dut.clk)
+        assert int(dut.bus__r_valid.value) == (cycle == READ_CYCLES - 1), f"r_valid {cycle + 1} cycles after r_en"
+    return int(dut.bus__r_data.value)
+
+
+async def read_register(dut: Any, name: str) -> int:
+    """All words of a register, low word first."""
+    register = BY_NAME[name]
+    return sum([(await read(dut, register.offset + 4 * w)) << 32 * w for w in range(register.words)])
+
+
+@cocotb.test()
+async def every_register_reads_what_it_should(dut: Any) -> None:
+    """Identity, status, counters, histograms; what is write only or not there reads 0."""
+    await cocotb_lib.start(dut)
+    rng = random.Random(cocotb_lib.seed())
+    values: dict[str, dict[str, int]] = {}
+    for stage, names in SOURCES.items():
+        values[stage] = {name: rng.getrandbits(32) for name in names}
+        getattr(dut, f"counters_{stage}").value = sum(v << 32 * n for n, v in enumerate(values[stage].values()))
+    dut.clearing.value = 1
+    dut.session_open.value = 1
+    await write(dut, BY_NAME["scratch"].offset, 0xDEADBEEF)
+    await write(dut, BY_NAME["telemetry_mask"].offset, 0x2A)
+    await write(dut, BY_NAME["telemetry_every"].offset, 0xBEEF)
+    expected = {
+        "map_hash": spec.map_hash(), "build_id": BUILD_ID, "size_slots": SIZES.slots, "size_orders": SIZES.orders,
+        "size_levels": SIZES.levels, "size_stash": SIZES.stash, "scratch": 0xDEADBEEF, "status": 0b11010,
+        "telemetry_mask": 0x2A, "telemetry_every": 0xBEEF,
+    }  # fmt: skip
+    for name in spec.counter_names():
+        expected[name] = sum(v.get(name, 0) for v in values.values()) & 0xFFFFFFFF
+
+    async def bins() -> None:
+        while True:  # the next cycle tells the bin that was selected
+            select = int(dut.bin_select.value)
+            await RisingEdge(dut.clk)
+            dut.bin_count.value = 0xB0000000 | select
+
+    cocotb.start_soon(bins())
+    for register in REGISTERS:
+        if register.name == "now":
+            continue
+        got = await read_register(dut, register.name)
+        if register.name.startswith("latency_"):
+            first = (register.offset - spec.HISTOGRAMS_AT) // 4
+            want = sum((0xB0000000 | first + w) << 32 * w for w in range(register.words))
+        else:
+            want = 0 if register.access is Access.WO else expected[register.name]
+        assert got == want, f"{register.name} at {register.offset:#x} is {got:#x}, not {want:#x}"
+    end = max(r.offset + 4 * r.words for r in REGISTERS)
+    for address in (0x0FC, 0x3FC, 0x7FC, end, 0xFFC):
+        assert await read(dut, address) == 0, f"nothing is at {address:#x}"
+
+
+@cocotb.test()
+async def rows_leave_whole_with_their_commit(dut: Any) -> None:
+    """Every row, fields in any order; writes in every cycle, also right behind a commit."""
+    await cocotb_lib.start(dut)
+    rng = random.Random(cocotb_lib.seed())
+    seen: list[tuple[str, int, int]] = []
+    records = {record.name.removesuffix("_row"): record for record, _ in rows.ROWS}
+
+    async def watch() -> None:
+        while True:
+            await RisingEdge(dut.clk)
+            for short in records:
+                port = f"cfg_{short}"
+                if int(getattr(dut, f"{port}__commit").value):
+                    row, select = (int(getattr(dut, f"{port}__{part}").value) for part in ("row", "select"))
+                    seen.append((short, row, select))
+
+    cocotb.start_soon(watch())
+    wanted = []
+    for short, record in [*records.items()] * 3:
+        values = {f.name: rng.getrandbits(f.bits) for f in record.fields}
+        select = rng.randrange(128)
+        writes = spec.row_writes(record, values, select)
+        shadows, commit = writes[:-1], writes[-1]
+        rng.shuffle(shadows)
+        for address, value in [*shadows, commit, (shadows[0][0], shadows[0][1] ^ 1)]:
+            await write(dut, address, value)
+        wanted.append((short, record.pack(values), select))
+    await cocotb_lib.idle(dut, 4)
+    assert seen == wanted, f"{len(seen)} commits, {len(wanted)} were written"
+
+
+@cocotb.test()
+async def kill_switch_is_up_after_reset_and_only_the_key_clears_it(dut: Any) -> None:
+    """Kill and arm, and their effect in the next cycle."""
+    await cocotb_lib.start(dut)
+    rng = random.Random(cocotb_lib.seed())
+    assert int(dut.kill.value) == 1, "the kill switch is down after reset"
+    kill, arm = BY_NAME["kill"].offset, BY_NAME["arm"].offset
+    level = 1
+    for _ in range(400):
+        address = rng.choice((kill, arm, arm, BY_NAME["clear"].offset, rng.randrange(0, 1 << 12, 4)))
+        value = rng.choice((ARM_KEY, ARM_KEY, ARM_KEY ^ 1 << rng.randrange(32), 0, rng.getrandbits(32)))
+        await write(dut, address, value)
+        level = 1 if address == kill else 0 if address == arm and value == ARM_KEY else level
+        await RisingEdge(dut.clk)
+        assert int(dut.kill.value) == level, f"kill is not {level} after {value:#x} to {address:#x}"
+        assert int(dut.armed.value) == 1 - level
+        assert int(dut.clear.value) == (address == BY_NAME["clear"].offset)
+    await write(dut, arm, ARM_KEY)
+    await cocotb_lib.reset(dut)
+    assert int(dut.kill.value) == 1, "the kill switch is down after a reset in mid-run"
+
+
+@cocotb.test()
+async def now_is_read_in_one_piece(dut: Any) -> None:
+    """The low word latches the high one, and both are of the cycle of the read."""
+    await cocotb_lib.start(dut)
+    low, high = BY_NAME["now"].offset, BY_NAME["now"].offset + 4
+    values = []
+    for offset in range(60):
+        await cocotb_lib.idle(dut, offset % 3)
+        at = int(dut.now.value)  # of the cycle that ended at this edge
+        value = await read(dut, low)
+        await cocotb_lib.idle(dut, 3)
+        value |= await read(dut, high) << 32
+        assert value == at + 1, f"now is {value:#x}, the cycle was {at + 1:#x}"
+        values.append(value)
+    assert values[0] >> 32 == 0 and values[-1] >> 32 == 1

@@ -1,0 +1,173 @@
+"""Stage registers: the bus against the register map. The bench holds the same in more depth on Verilator."""
+
+import gc
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from tickgate.gateware.registers import READ_CYCLES, Registers
+from tickgate.sw.spec import registers as spec
+from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, REGISTERS, Access
+from tickgate.sw.spec.rows import FEED_ROW, ROWS
+from tickgate.sw.spec.sizes import Sizes
+
+SIZES = Sizes(slots=4, orders=256, levels=64, stash=16)
+NAMES = spec.counter_names()
+SOURCES = {"feed": NAMES[:30], "orders": (*NAMES[30:], NAMES[0])}
+
+
+def run(dut: Registers, testbench) -> None:
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+async def write(ctx, dut, address, value):
+    ctx.set(dut.bus.addr, address)
+    ctx.set(dut.bus.w_data, value)
+    ctx.set(dut.bus.w_en, 1)
+    await ctx.tick()
+    ctx.set(dut.bus.w_en, 0)
+
+
+async def read(ctx, dut, address):
+    ctx.set(dut.bus.addr, address)
+    ctx.set(dut.bus.r_en, 1)
+    await ctx.tick()
+    ctx.set(dut.bus.r_en, 0)
+    for _ in range(READ_CYCLES - 1):
+        assert not ctx.get(dut.bus.r_valid)
+        await ctx.tick()
+    assert ctx.get(dut.bus.r_valid)
+    return ctx.get(dut.bus.r_data)
+
+
+def registers(faults: frozenset[str] = frozenset(), **rest) -> Registers:
+    return Registers(SIZES, SOURCES, faults=faults, **rest)
+
+
+def test_registers_each_reads_its_own_value():
+    dut = registers(build_id=0x1122334455667788)
+    rng = random.Random(1)
+    values = {stage: {name: rng.getrandbits(32) for name in names} for stage, names in SOURCES.items()}
+
+    async def testbench(ctx):
+        for stage, found in values.items():
+            for name, value in found.items():
+                ctx.set(getattr(dut, f"counters_{stage}")[name], value)
+        await write(ctx, dut, BY_NAME["scratch"].offset, 0xDEADBEEF)
+        expected = {"map_hash": spec.map_hash(), "size_slots": 4, "size_orders": 256, "size_levels": 64,
+                    "size_stash": 16, "scratch": 0xDEADBEEF, "status": 0,
+                    "build_id": 0x1122334455667788}  # fmt: skip
+        for name in NAMES:
+            expected[name] = sum(found.get(name, 0) for found in values.values()) & 0xFFFFFFFF
+        for register in REGISTERS:
+            if register.name == "now":
+                continue
+            want = 0 if register.access is Access.WO else expected.get(register.name, 0)
+            for word in range(register.words):
+                got = await read(ctx, dut, register.offset + 4 * word)
+                assert got == want >> 32 * word & 0xFFFFFFFF, register.name
+
+    run(dut, testbench)
+
+
+def test_registers_answer_reads_in_every_cycle():
+    dut = registers()
+
+    async def testbench(ctx):
+        asked = [BY_NAME[name].offset for name in ("map_hash", "size_slots", "size_orders", "size_levels")]
+        got = []
+        for cycle in range(len(asked) + READ_CYCLES):
+            ctx.set(dut.bus.r_en, cycle < len(asked))
+            if cycle < len(asked):
+                ctx.set(dut.bus.addr, asked[cycle])
+            if ctx.get(dut.bus.r_valid):
+                got.append(ctx.get(dut.bus.r_data))
+            await ctx.tick()
+        assert got == [spec.map_hash(), 4, 256, 64]
+
+    run(dut, testbench)
+
+
+@pytest.mark.parametrize("record", [record for record, _ in ROWS], ids=lambda record: record.name)
+def test_registers_row_leaves_whole_with_its_commit(record):
+    dut = registers()
+    rng = random.Random(record.name)
+    values = {f.name: rng.getrandbits(f.bits) for f in record.fields}
+    port = getattr(dut, f"cfg_{record.name.removesuffix('_row')}")
+
+    async def testbench(ctx):
+        for address, value in spec.row_writes(record, values, 5):
+            assert not ctx.get(port.commit)
+            await write(ctx, dut, address, value)
+        assert ctx.get(port.commit) and ctx.get(port.select) == 5
+        assert record.unpack(ctx.get(port.row.as_value())) == values
+        await ctx.tick()
+        assert not ctx.get(port.commit)
+
+    run(dut, testbench)
+
+
+def test_registers_kill_is_up_after_reset_and_falls_only_for_the_key():
+    dut = registers()
+
+    async def testbench(ctx):
+        kill, arm = BY_NAME["kill"].offset, BY_NAME["arm"].offset
+        assert ctx.get(dut.kill)
+        for bit in range(32):
+            await write(ctx, dut, arm, ARM_KEY ^ 1 << bit)
+            assert ctx.get(dut.kill)
+        await write(ctx, dut, arm, ARM_KEY)
+        assert not ctx.get(dut.kill) and ctx.get(dut.armed)
+        assert await read(ctx, dut, BY_NAME["status"].offset) & 1
+        await write(ctx, dut, kill, 0)
+        assert ctx.get(dut.kill) and not ctx.get(dut.armed)
+
+    run(dut, testbench)
+
+
+def test_registers_status_remembers_that_tables_were_cleared():
+    dut = registers()
+
+    async def testbench(ctx):
+        status = BY_NAME["status"].offset
+        assert await read(ctx, dut, status) == 0
+        ctx.set(dut.clearing, 1)
+        ctx.set(dut.mark_pending, 1)
+        await ctx.tick()
+        assert await read(ctx, dut, status) == 0b10110
+        ctx.set(dut.clearing, 0)
+        ctx.set(dut.mark_pending, 0)
+        ctx.set(dut.session_open, 1)
+        assert await read(ctx, dut, status) == 0b11000
+
+    run(dut, testbench)
+
+
+def test_registers_now_keeps_its_words_together_across_the_turn_of_the_low_one():
+    dut = registers(first_cycle=(1 << 32) - 20)
+
+    async def testbench(ctx):
+        for _ in range(6):
+            at = ctx.get(dut.now)
+            low = await read(ctx, dut, BY_NAME["now"].offset)
+            high = await read(ctx, dut, BY_NAME["now"].offset + 4)
+            assert low | high << 32 == at
+
+    run(dut, testbench)
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_registers_unknown_counter_or_fault_is_refused():
+    with pytest.raises(ValueError, match="has the counter 'nothing', which the register map does not have"):
+        Registers(SIZES, {"feed": ("nothing",)})
+    with pytest.raises(ValueError, match="fault must be one of"):
+        registers(frozenset({"nothing"}))
+    gc.collect()  # while the half-made component may still complain
+
+
+def test_registers_row_writes_name_the_shadows_of_the_map():
+    assert spec.row_writes(FEED_ROW, {})[-1] == (BY_NAME["feed_commit"].offset, 0)
