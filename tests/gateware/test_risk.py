@@ -100,15 +100,21 @@ def configured(**changes: int) -> list[Inputs]:
     return [first]
 
 
-def verdict(scenario: list[Inputs], dut: Risk | None = None, **intent: int) -> tuple[Reason, Expected]:
-    """Reasons with which an intent at the end of a scenario is rejected; `kill` and `session_ok` are levels."""
-    levels = {name: bool(intent.pop(name)) for name in ("kill", "session_ok") if name in intent}
-    last = Inputs(intent={**INTENT, **intent}, **levels)
-    seen = play(dut or Risk(SIZES), [*scenario, last, *(Inputs() for _ in range(LATENCY + 3))])
+def with_intent(**values: int) -> Inputs:
+    """A cycle with an intent, `INTENT` changed as told; `kill` and `session_ok` are the levels of that cycle."""
+    levels = {name: bool(values.pop(name)) for name in ("kill", "session_ok") if name in values}
+    return Inputs(intent={**INTENT, **values}, **levels)
+
+
+def idle(cycles: int) -> list[Inputs]:
+    return [Inputs() for _ in range(cycles)]
+
+
+def verdict(scenario: list[Inputs]) -> dict[str, int]:
+    """Trace record of `INTENT` at the end of a scenario."""
+    seen = play(Risk(SIZES), [*scenario, with_intent(), *idle(LATENCY + 3)])
     assert len(seen.traces) == 1
-    reasons = Reason(seen.traces[0][1]["reasons"])
-    assert bool(seen.orders) == (not reasons) and bool(seen.rejected) == bool(reasons)
-    return reasons, seen
+    return seen.traces[0][1]
 
 
 @pytest.mark.parametrize("gaps", ["none", "bursts"])
@@ -209,15 +215,26 @@ BOUNDARIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("config", "intent", "reasons"), [b[1:] for b in BOUNDARIES], ids=[b[0] for b in BOUNDARIES])
-def test_risk_limit_at_its_boundary_accepts_or_rejects(config, intent, reasons):
-    got, seen = verdict(configured(**config), **intent)
-    assert got == reasons
-    left = 9 if reasons else 8
+@pytest.fixture(scope="module")
+def at_boundaries() -> Expected:
+    """Every case of `BOUNDARIES`, one after the other in one simulation."""
+    scenario = []
+    for _, config, intent, _ in BOUNDARIES:
+        scenario += [*configured(**config), with_intent(**intent), *idle(LATENCY)]
+    return play(Risk(SIZES), scenario + idle(3))
+
+
+@pytest.mark.parametrize("case", range(len(BOUNDARIES)), ids=[b[0] for b in BOUNDARIES])
+def test_risk_limit_at_its_boundary_accepts_or_rejects(at_boundaries, case):
+    _, _, intent, reasons = BOUNDARIES[case]
+    cycle, record = at_boundaries.traces[case]
+    assert Reason(record["reasons"]) == reasons
+    assert (cycle in at_boundaries.rejected) == bool(reasons)
     if not reasons & (Reason.RATE_SYMBOL | Reason.RATE_SESSION):
-        assert (seen.traces[0][1]["tokens_symbol"], seen.traces[0][1]["tokens_session"]) == (left, left)
-    if not reasons:
-        assert seen.orders[0][2] == {**INTENT, **intent, "symbol": SYMBOL["symbol"]}
+        left = 9 if reasons else 8  # only an accepted order takes its tokens
+        assert (record["tokens_symbol"], record["tokens_session"]) == (left, left)
+    orders = [order for presented, _, order in at_boundaries.orders if presented == cycle]
+    assert orders == ([] if reasons else [{**INTENT, **intent, "symbol": SYMBOL["symbol"]}])
 
 
 @pytest.mark.parametrize("tick", range(len(TICKS_E4)))
@@ -238,7 +255,6 @@ def test_risk_price_is_on_its_tick_exactly_where_it_divides(tick):
 EVERY = {**dict.fromkeys(BOOK, 0), "every_slot": 1, "slot": 0}
 
 
-@pytest.mark.parametrize("offset", [-3, -1, 0, 1, 2])
 @pytest.mark.parametrize(
     ("update", "reasons"),
     [
@@ -250,37 +266,44 @@ EVERY = {**dict.fromkeys(BOOK, 0), "every_slot": 1, "slot": 0}
     ],
     ids=["every gap", "breaker", "sweep", "other slot", "own"],
 )
-def test_risk_intent_sees_updates_up_to_its_own_cycle(offset, update, reasons):
-    scenario = [*configured(), *(Inputs() for _ in range(12))]
-    scenario[6].intent = INTENT
-    scenario[6 + offset].update = {**update, "seq": 77}
+def test_risk_intent_sees_updates_up_to_its_own_cycle(update, reasons):
+    scenario, offsets = [], (-3, -2, -1, 0, 1, 2, 3)
+    for n, offset in enumerate(offsets):
+        entry = len(scenario) + 6
+        scenario += [*configured(), *idle(15)]
+        scenario[entry - 6].update = {**BOOK, "seq": 100 + n}
+        scenario[entry].intent = INTENT
+        scenario[entry + offset].update = {**update, "seq": 200 + n}
     seen = play(Risk(SIZES), scenario)
-    assert seen.traces[0][1]["reasons"] == (reasons if offset <= 0 else 0)
-    assert seen.traces[0][1]["as_of_seq"] == (77 if offset <= 0 else 0)
+    for n, (offset, (_, record)) in enumerate(zip(offsets, seen.traces, strict=True)):
+        known = offset <= 0
+        assert (record["reasons"], record["as_of_seq"]) == (reasons if known else 0, (200 if known else 100) + n)
 
 
 def test_risk_every_slot_masks_clear_before_they_set():
     clear = {**EVERY, "every_clear": 0x7F, "every_set": 4, "state_clear": 0x1F, "state_set": 8}
     scenario = [*configured(validity=0x7F, state=0x1F), Inputs(update=clear)]
-    _, seen = verdict(scenario)
-    assert (seen.traces[0][1]["validity"], seen.traces[0][1]["state"]) == (4, 8)
+    record = verdict(scenario)
+    assert (record["validity"], record["state"]) == (4, 8)
 
 
-@pytest.mark.parametrize("offset", range(-6, 7))
-def test_risk_limits_committed_around_an_intent_judge_as_the_old_or_the_new_set(offset):
+def test_risk_limits_committed_around_an_intent_judge_as_the_old_or_the_new_set():
     old = {**LIMITS, "max_quantity": 1, "rate_burst": 1}
     new = {**LIMITS, "max_notional_e4": 1, "collar_bps": 0, "collar_abs_e4": 0, "rate_valid": 0}
-    scenario = [*configured(), *(Inputs() for _ in range(24))]
-    scenario[1].limits = (0, old)
-    scenario[10].limits = (0, new)
-    scenario[10 + offset].intent = INTENT
+    scenario, offsets = [], range(-7, 8)
+    for offset in offsets:
+        start = len(scenario)
+        scenario += [*configured(), *idle(30)]
+        scenario[start + 1].limits = (0, old)
+        scenario[start + 12].limits = (0, new)
+        scenario[start + 12 + offset].intent = INTENT
     seen = play(Risk(SIZES), scenario)
-    record = seen.traces[0][1]
-    if offset <= 0:
-        assert (Reason(record["reasons"]), record["tokens_symbol"]) == (Reason.MAX_QUANTITY, 1)
-    else:
-        assert Reason(record["reasons"]) == Reason.MAX_NOTIONAL | Reason.COLLAR | Reason.RATE_SYMBOL
-        assert record["tokens_symbol"] == 0
+    for offset, (_, record) in zip(offsets, seen.traces, strict=True):
+        if offset <= 0:
+            assert (Reason(record["reasons"]), record["tokens_symbol"]) == (Reason.MAX_QUANTITY, 1), offset
+        else:
+            assert Reason(record["reasons"]) == Reason.MAX_NOTIONAL | Reason.COLLAR | Reason.RATE_SYMBOL, offset
+            assert record["tokens_symbol"] == 0
 
 
 @pytest.mark.parametrize("reset_at", range(8, 16))
@@ -293,7 +316,7 @@ def test_risk_reset_in_mid_run_rejects_everything_at_once(reset_at):
     seen = play(Risk(SIZES), scenario, reset_at)
     verdicts = {cycle: Reason(record["reasons"]) for cycle, record in seen.traces}
     assert verdicts[2 + LATENCY] == Reason(0)
-    assert verdicts[21 + LATENCY] == UNCONFIGURED & ~Reason.COLLAR | Reason.COLLAR
+    assert verdicts[21 + LATENCY] == UNCONFIGURED
     expected_orders = [2 + LATENCY] + ([9 + LATENCY] if reset_at >= 9 + LATENCY else [])
     assert [order[0] for order in seen.orders] == expected_orders
     if reset_at == 8:
@@ -312,8 +335,7 @@ def test_risk_select_beyond_the_last_slot_writes_nothing():
     scenario = configured()
     scenario[0].limits = (2, LIMITS)
     scenario[0].symbol = (64, SYMBOL)
-    got, _ = verdict(scenario)
-    assert got == UNCONFIGURED & ~Reason.RATE_SESSION
+    assert verdict(scenario)["reasons"] == UNCONFIGURED & ~Reason.RATE_SESSION
 
 
 def test_risk_latency_table_is_measured():

@@ -19,7 +19,7 @@ SIZES = Sizes(slots=2, orders=256, levels=64)
 BLANK = dict.fromkeys((f.name for f in events.BOOK_UPDATE.fields), 0)
 
 
-def play(dut: Trigger, scenario: list[Inputs], reset_at: int | None = None) -> Expected:
+def play(dut: Trigger, scenario: list[Inputs]) -> Expected:
     """Simulates a scenario; cycles and records as the bench has them."""
     seen = Expected()
     flows = (
@@ -68,6 +68,9 @@ def idle(cycles: int) -> list[Inputs]:
     return [Inputs() for _ in range(cycles)]
 
 
+INTENT = {
+    "slot": 0, "side": 0, "quantity": 5, "tif": 1, "display": 2, "capacity": 3, "seq": 9, "stamp": 8, "price_e4": 0,
+}  # fmt: skip
 QUIET, TRUE = update(ask_px_e4=2000), update(ask_px_e4=1000)
 
 
@@ -132,12 +135,16 @@ BOUNDARIES = [
 ]
 
 
-@pytest.mark.parametrize(("side", "values", "top", "fires"), BOUNDARIES)
-def test_trigger_condition_at_its_boundary_fires_or_not(side, values, top, fires):
-    prices = {"bid_px_e4": 1, "ask_px_e4": 1} if values["kind"] == TriggerKind.IMBALANCE else {}
-    scenario = [Inputs(row=(2 + side, values)), update(slot=1, **prices, **top), *idle(8)]
+def test_trigger_condition_at_its_boundary_fires_or_not():
+    scenario, entries = [], []
+    for side, values, top, fires in BOUNDARIES:
+        prices = {"bid_px_e4": 1, "ask_px_e4": 1} if values["kind"] == TriggerKind.IMBALANCE else {}
+        scenario += [Inputs(row=(2 + side, values)), Inputs(row=(3 - side, row(kind=TriggerKind.OFF)))]
+        if fires:
+            entries.append(len(scenario))
+        scenario += [update(slot=1, **prices, **top), *idle(8), Inputs(done=True)]
     seen = play(Trigger(SIZES), scenario)
-    assert [cycle for cycle, _ in seen.intents] == ([1 + LATENCY_CYCLES] if fires else [])
+    assert [cycle - LATENCY_CYCLES for cycle, _ in seen.intents] == entries
 
 
 @pytest.mark.parametrize(
@@ -148,37 +155,42 @@ def test_trigger_price_source_selects_the_limit_price(source, price):
     scenario = [Inputs(row=(0, values)), update(bid_px_e4=990, ask_px_e4=1000, seq=9, stamp=8), *idle(8)]
     seen = play(Trigger(SIZES), scenario)
     assert seen.intents == [
-        (6, dict(slot=0, side=0, price_e4=price, quantity=5, tif=1, display=2, capacity=3, seq=9, stamp=8))
+        (6, {**INTENT, "price_e4": price}),
     ]
 
 
-@pytest.mark.parametrize("offset", range(-8, 9))
-def test_trigger_row_committed_around_an_update_counts_as_the_old_or_the_new_one(offset):
-    commit, entry = 20, 20 + offset
+def test_trigger_row_committed_around_an_update_counts_as_the_old_or_the_new_one():
     old, new = row(quantity=1, price_e4=11), row(quantity=2, price_e4=22)
-    scenario = idle(40)
-    scenario[0].row = (0, old)
-    scenario[commit].row = (0, new)
-    scenario[entry].update = TRUE.update
+    scenario, wanted = [], []
+    for offset in range(-8, 9):
+        start = len(scenario)
+        scenario += [*idle(30), Inputs(done=True)]
+        commit, entry = start + 12, start + 12 + offset
+        scenario[start].row = (0, old)
+        scenario[commit].row = (0, new)
+        scenario[entry].update = TRUE.update
+        wanted.append((entry + LATENCY_CYCLES, *((1, 11) if entry <= commit else (2, 22))))
     seen = play(Trigger(SIZES), scenario)
-    assert [(c, i["quantity"], i["price_e4"]) for c, i in seen.intents] == [
-        (entry + LATENCY_CYCLES, *((1, 11) if entry <= commit else (2, 22)))
-    ]
+    assert [(cycle, intent["quantity"], intent["price_e4"]) for cycle, intent in seen.intents] == wanted
 
 
-@pytest.mark.parametrize("gap", range(1, 9))
-@pytest.mark.parametrize("cooldown", range(1, 8))
-def test_trigger_cooldown_ends_after_its_cycles(gap, cooldown):
-    scenario = [Inputs(row=(0, row(cooldown_cycles=cooldown))), *idle(30)]
-    scenario[5].update = TRUE.update
-    scenario[5 + gap].update = TRUE.update
-    if gap > 1:
-        scenario[4 + gap].update = QUIET.update
+def test_trigger_cooldown_ends_after_its_cycles():
+    scenario, wanted = [], []
+    for cooldown in range(8):
+        for gap in range(1, 10):
+            scenario += [Inputs(row=(0, row(cooldown_cycles=cooldown))), *idle(gap + 8)]
+            first = len(scenario) - gap - 4
+            scenario[first].update = scenario[first + gap].update = TRUE.update
+            if gap > 1:
+                scenario[first + gap - 1].update = QUIET.update
+            wanted.append(first)
+            # Without an update between them the condition stays true: no edge.
+            if gap > 1 and gap >= cooldown:
+                wanted.append(first + gap)
+            scenario += [*idle(6), Inputs(done=True), *idle(2), Inputs(done=True)]
     seen = play(Trigger(SIZES), scenario)
-    # Without an update between them the condition stays true: no edge.
-    assert len(seen.intents) + sum(r["status"] == TriggerStatus.HELD for _, r in seen.traces) == (
-        2 if gap > 1 and gap >= cooldown else 1
-    )
+    fired = [cycle - LATENCY_CYCLES for cycle, record in seen.traces if record["fired"]]
+    assert fired == wanted
 
 
 def test_trigger_one_shot_fires_again_only_after_its_row_is_written():
@@ -196,17 +208,24 @@ def test_trigger_select_beyond_the_last_slot_writes_nothing(slot):
     assert not play(Trigger(SIZES), scenario).intents
 
 
-@pytest.mark.parametrize("wait", range(1, 7))
-@pytest.mark.parametrize("limit", range(5))
-def test_trigger_waiting_intent_is_dropped_when_older_than_its_limit(wait, limit):
-    gate = {"intent_limit_valid": 1, "intent_limit_cycles": limit}
-    scenario = [Inputs(row=(0, row()), gate=gate), TRUE, QUIET, TRUE, *idle(20)]
-    held = 3 + bench.DECISION_CYCLES
-    scenario[held + wait].done = True
+def test_trigger_waiting_intent_is_dropped_when_older_than_its_limit():
+    scenario, wanted, dropped = [], [], 0
+    for limit in range(5):
+        for wait in range(1, 8):
+            gate = {"intent_limit_valid": 1, "intent_limit_cycles": limit}
+            first = len(scenario) + 1
+            scenario += [Inputs(row=(0, row()), gate=gate), TRUE, QUIET, TRUE, *idle(20), Inputs(done=True)]
+            held = first + 2 + bench.DECISION_CYCLES
+            scenario[held + wait].done = True
+            wanted.append(first + LATENCY_CYCLES)
+            # One cycle beyond its limit it is dropped, unless the port is free in that cycle.
+            if wait <= limit + 1:
+                wanted.append(held + wait + 1)
+            else:
+                dropped += 1
     seen = play(Trigger(SIZES), scenario)
-    # At its limit plus one the port being free comes first.
-    assert len(seen.intents) == (2 if wait <= limit + 1 else 1)
-    assert seen.counters["intents_too_old"] == (0 if wait <= limit + 1 else 1)
+    assert [cycle for cycle, _ in seen.intents] == wanted
+    assert seen.counters["intents_too_old"] == dropped
 
 
 def test_trigger_latency_table_is_measured():
