@@ -1,6 +1,6 @@
 """Stage `book`: from order events to the best bid and offer of every slot, with its validity and trading state."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -11,7 +11,7 @@ from tickgate.gateware.book.pricing import LEVEL_STAGES, PriceToLevel, shortened
 from tickgate.gateware.book.table import ANSWER_STAGE, OrderTable, order_layout
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
 from tickgate.gateware.lib.pipe import Pipe
-from tickgate.gateware.lib.slots import STATE_INIT, VALIDITY_INIT, SlotBits
+from tickgate.gateware.lib.slots import STATE_INIT, VALIDITY_INIT
 from tickgate.sw.spec.events import BOOK_TRACE, BOOK_UPDATE, EVENT, NO_SLOT, EventKind, Notice, StateOp
 from tickgate.sw.spec.rows import SYMBOL_ROW
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
@@ -393,6 +393,7 @@ class Book(wiring.Component):
         wrong_length = (kind == EventKind.NOTICE) & (notice == Notice.NONE) & every & ~pipe.get("lost", at)
         wrong_length = wrong_length & ~pipe.get("cleared", at)
 
+        validity = [Signal(7, init=int(VALIDITY_INIT), name=f"validity_{number}") for number in range(slots)]
         # The first half of a REPLACE leaves its findings for the whole message.
         first_anomaly, first_other, first_other_slot = Signal(4), Signal(), Signal(self._sizes.slot_bits)
         first_touched = Signal()
@@ -405,6 +406,9 @@ class Book(wiring.Component):
                 first_other_slot.eq(pipe.get("other_slot", at)),
                 first_touched.eq(touched),
             ]
+        # A slot that is being swept has no orders, whatever its memories still hold.
+        clearing = Array(validity)[pipe.get("slot", at - 1)][Validity.CLEARING.bit_length() - 1]
+        pipe.put("hide", pipe.get("every_slot", at - 1) | clearing, at - 1)
         self._anomaly = Signal(4)
         with m.If(wrong_length):
             m.d.comb += self._anomaly.eq(Anomaly.WRONG_LENGTH)
@@ -419,18 +423,17 @@ class Book(wiring.Component):
 
         slot = pipe.get("slot", at)
         spoiled = (self._anomaly != 0) | pipe.get("dropped", at)
-        validity = SlotBits(m, slots, 7, init=int(VALIDITY_INIT), name="validity")
-        state = SlotBits(m, slots, 5, init=int(STATE_INIT), name="state")
+        state = [Signal(5, init=int(STATE_INIT), name=f"state_{number}") for number in range(slots)]
         new_bits = Mux(spoiled, Const(Validity.INCOMPLETE, 7), 0) | Mux(
             pipe.get("overflow", at), Const(Validity.OVERFLOW, 7), 0
         )
         old_bits = Mux(pipe.get("swept", at), Const(Validity.CLEARING, 7), 0)
-        self._kept = (validity.at(slot) | new_bits) & ~old_bits
+        self._kept = (Array(validity)[slot] | new_bits) & ~old_bits
         state_bits, op = pipe.get("state_bits", at), pipe.get("state_op", at)
         state_event = last & (kind == EventKind.STATE)
         state_set = Mux(op == StateOp.SET, state_bits, 0)
         state_clear = Mux(op == StateOp.CLEAR, state_bits, 0)
-        self._state = state.at(slot) & ~Mux(kind == EventKind.STATE, state_clear, 0)
+        self._state = Array(state)[slot] & ~Mux(kind == EventKind.STATE, state_clear, 0)
         self._state = self._state | Mux(kind == EventKind.STATE, state_set, 0)
         self._state_set = Mux(kind == EventKind.STATE, state_set, 0)
         self._state_clear = Mux(kind == EventKind.STATE, state_clear, 0)
@@ -438,16 +441,16 @@ class Book(wiring.Component):
         fresh = Mux(self.cfg_symbol.row.assume_trading, Const(0, 5), Const(SymbolState.NO_STATE, 5))
         for number in range(slots):
             with m.If(last & every):
-                m.d.comb += validity.next[number].eq(validity.now[number] & ~clear_bits | set_bits)
+                m.d.sync += validity[number].eq(validity[number] & ~clear_bits | set_bits)
             with m.Elif(last & (slot == number)):
-                m.d.comb += validity.next[number].eq(self._kept)
+                m.d.sync += validity[number].eq(self._kept)
             with m.Elif(last & self._other & (self._other_slot == number)):
                 if "other_slot_spared" not in self._faults:
-                    m.d.comb += validity.next[number].eq(validity.now[number] | int(Validity.INCOMPLETE))
+                    m.d.sync += validity[number].eq(validity[number] | int(Validity.INCOMPLETE))
             with m.If(commit & (select == number)):
-                m.d.comb += state.next[number].eq(fresh)
+                m.d.sync += state[number].eq(fresh)
             with m.Elif(state_event & (every | (slot == number))):
-                m.d.comb += state.next[number].eq(state.now[number] & ~state_clear | state_set)
+                m.d.sync += state[number].eq(state[number] & ~state_clear | state_set)
         market = Signal(5)
         self._market = Signal(5)
         m.d.comb += self._market.eq((market & ~self._state_clear | self._state_set) & int(_MARKET_STATE))
@@ -457,14 +460,14 @@ class Book(wiring.Component):
     def _tell(self, m, pipe):
         """Stage 10 to 11: the update, the trace record and the counters."""
         at = FINAL_STAGE
-        every, own = pipe.get("every_slot", at), pipe.get("own", at)
+        every, hide, own = pipe.get("every_slot", at), pipe.get("hide", at), pipe.get("own", at)
         last = pipe.get("valid", at) & ~pipe.get("first", at)
         bid, ask = self._bests
         sound = Const(1)
         for best, short in ((bid, "bid"), (ask, "ask")):
             far, off = pipe.get(f"far_{short}", at), pipe.get(f"off_{short}", at)
             sound = sound & (off == 0) & ((best.px_e4 != 0) | (far == 0))
-        validity = self._kept | Mux(sound, 0, Const(Validity.WINDOW, 7))
+        validity = self._kept | Mux(sound | hide, 0, Const(Validity.WINDOW, 7))
         update = self.o.payload
         last_seq = Signal(64)
         seq = Mux(own, last_seq, self._tag.data.seq)
@@ -481,10 +484,10 @@ class Book(wiring.Component):
             update.state_clear.eq(Mux(every, self._state_clear, 0)),
             update.other.eq(self._other),
             update.other_slot.eq(Mux(self._other, self._other_slot, 0)),
-            update.bid_px_e4.eq(Mux(every, 0, bid.px_e4)),
-            update.bid_qty.eq(Mux(every, 0, bid.qty)),
-            update.ask_px_e4.eq(Mux(every, 0, ask.px_e4)),
-            update.ask_qty.eq(Mux(every, 0, ask.qty)),
+            update.bid_px_e4.eq(Mux(hide, 0, bid.px_e4)),
+            update.bid_qty.eq(Mux(hide, 0, bid.qty)),
+            update.ask_px_e4.eq(Mux(hide, 0, ask.px_e4)),
+            update.ask_qty.eq(Mux(hide, 0, ask.qty)),
             update.bbo_changed.eq(self._changed & ~every),
             update.validity.eq(Mux(every, 0, validity)),
             update.state.eq(Mux(every, 0, self._state)),
@@ -520,13 +523,13 @@ class Book(wiring.Component):
             m.d.sync += trace[f"old_{name}"].eq(Mux(second, kept, found))
         for name, value in new.items():
             m.d.sync += trace[f"new_{name}"].eq(Mux(pipe.get("added", at), value, 0))
-        every = pipe.get("every_slot", at)
+        hide = pipe.get("hide", at)
         for short in ("bid", "ask"):
             for name in ("far", "off"):
                 count = pipe.get(f"{name}_{short}", at)
                 top = (1 << 16) - 1
                 shown = Mux(count > top, top, count) if len(count) > 16 else count
-                m.d.sync += trace[f"{name}_{short}"].eq(Mux(every, 0, shown))
+                m.d.sync += trace[f"{name}_{short}"].eq(Mux(hide, 0, shown))
         every_set = Signal(7, reset_less=True)
         m.d.sync += [
             self.trace.valid.eq(valid),

@@ -178,7 +178,11 @@ class Front(wiring.Component):
             m.d.sync += clear_due.eq(1)
 
         row = Signal.like(self.sweep_row)
-        m.d.comb += [self.sweep.eq(sweeping & (drain == 0)), self.sweep_row.eq(row), self.clearing.eq(busy.any())]
+        m.d.comb += [
+            self.sweep.eq(sweeping & (drain == 0)),
+            self.sweep_row.eq(row),
+            self.clearing.eq(busy.any() | clear_due),
+        ]
         with m.If(drain != 0):
             m.d.sync += drain.eq(drain - 1)
         with m.Elif(sweeping):

@@ -1,36 +1,75 @@
 import random
-from collections import deque
 
 import pytest
 from amaranth.sim import Simulator
 
-from tickgate.gateware.book import Book
+from tickgate.gateware.book import Book, decode_dump, dump_signals
 from tickgate.sim.benches.book_flow import Flow, Mix, symbol_rows
 from tickgate.sw.model.book import BookView
-from tickgate.sw.spec.events import BOOK_TRACE, BOOK_UPDATE, EVENT, EventKind, Notice
+from tickgate.sw.spec.events import BOOK_TRACE, BOOK_UPDATE, EVENT, NO_SLOT, EventKind, Notice
 from tickgate.sw.spec.sizes import Sizes
-from tickgate.sw.spec.state import Anomaly, SymbolState, Validity
+from tickgate.sw.spec.state import Anomaly, OrderClass, SymbolState, Validity
 
 TINY = Sizes(slots=4, orders=256, levels=64, stash=4)
+ROWS = symbol_rows(TINY)
+BASE, TICK = ROWS[0]["base_e4"], ROWS[0]["tick_e4"]
 Event = EVENT.tuple_type
 
 
+def event(kind, slot=0, itch_type="A", **fields):
+    values = dict.fromkeys(Event._fields, 0) | {"kind": int(kind), "slot": slot, "itch_type": ord(itch_type)}
+    return Event(**(values | fields))
+
+
+def add(reference, level, side=0, quantity=100, slot=0, **fields):
+    price_e4 = ROWS[slot]["base_e4"] + level * ROWS[slot]["tick_e4"]
+    return event(EventKind.ADD, slot, side=side, reference=reference, quantity=quantity,
+                 **({"price_e4": price_e4} | fields))  # fmt: skip
+
+
+def delete(reference, slot=0):
+    return event(EventKind.DELETE, slot, "D", reference=reference)
+
+
+def execute(reference, quantity, slot=0):
+    return event(EventKind.EXECUTE, slot, "E", reference=reference, quantity=quantity)
+
+
+def replace(old, new, level, quantity=100, slot=0):
+    price_e4 = ROWS[slot]["base_e4"] + level * ROWS[slot]["tick_e4"]
+    return event(EventKind.REPLACE, slot, "U", reference=old, new_reference=new, quantity=quantity, price_e4=price_e4)
+
+
+def notice(kind):
+    return event(EventKind.NOTICE, every_slot=1, notice=int(kind), itch_type="\0")
+
+
 class Run:
-    """A book in Amaranth's simulator; `script` is what happens: events, ("idle", n), ("clear",), ("row", slot, row)."""
+    """A book in Amaranth's simulator.
+
+    `script` is what happens: events, ("idle", n), ("settle",), ("clear",), ("event_overflow",), ("row", slot, row).
+    """
 
     def __init__(self, script, sizes=TINY, rows=None, seed=1, gap=0.0, faults=frozenset(), settle=True):
         self.dut = Book(sizes, faults=faults)
         self.traces, self.updates, self.taken_at, self.update_at = [], [], [], []
         self.cycle = 0
         self.counters = {}
+        self.memories = {}
+        self._sizes = sizes
         self._rows = symbol_rows(sizes) if rows is None else rows
         self._script, self._gap, self._settle = list(script), gap, settle
         self._random = random.Random(seed)
         sim = Simulator(self.dut)
         sim.add_clock(1e-6)
-        sim.add_testbench(self._drive)
         sim.add_testbench(self._watch, background=True)
+        sim.add_testbench(self._drive)
         sim.run()
+
+    @property
+    def answers(self):
+        """Updates of events and of news, without those that repeat a slot."""
+        return [u for u in self.updates if u.itch_type or u.every_slot]
 
     async def _row(self, ctx, slot, row):
         ctx.set(self.dut.cfg_symbol.row, row)
@@ -59,6 +98,7 @@ class Run:
             elif step[0] == "idle":
                 await ctx.tick().repeat(step[1])
             elif step[0] == "settle":
+                await ctx.tick().repeat(2)
                 while ctx.get(dut.clearing):
                     await ctx.tick()
                 await ctx.tick().repeat(16)
@@ -70,6 +110,17 @@ class Run:
                 ctx.set(getattr(dut, step[0]), 0)
         await ctx.tick().repeat(20)
         self.counters = {name: ctx.get(dut.counters[name]) for name in dut.COUNTERS}
+        dumped = dut._table.dumped | dut._levels.dumped
+        for _, name, _, depth in dump_signals(self._sizes):
+            kept = dumped[name]
+            if hasattr(kept, "data"):
+                self.memories[name] = [int(self._flat(ctx.get(kept.data[n]))) for n in range(depth)]
+            else:
+                self.memories[name] = [ctx.get(kept)]
+
+    @staticmethod
+    def _flat(value):
+        return value.as_bits() if hasattr(value, "as_bits") else value
 
     async def _watch(self, ctx):
         dut = self.dut
@@ -86,25 +137,216 @@ class Run:
             self.cycle += 1
 
 
-def expect_model(run, events, sizes=TINY, rows=None):
-    """Every trace record and every update of an event is what the model says."""
-    model = BookView(sizes, symbol_rows(sizes) if rows is None else rows)
-    updates = [u for u in run.updates if u.itch_type or u.every_slot]
-    assert len(run.traces) == len(events) == len(updates)
-    for event, trace, update in zip(events, run.traces, updates, strict=True):
+def expect_model(run, script, sizes=TINY):
+    """Every trace record, every update of an event, every counter and the dump are what the model says."""
+    model = BookView(sizes, symbol_rows(sizes))
+    events = [step for step in script if isinstance(step, Event)]
+    answers = [u for u in run.answers if u.itch_type or not u.every_set & Validity.OVERFLOW]
+    assert len(run.traces) == len(events) == len(answers)
+    for event_, trace, update in zip(events, run.traces, answers, strict=True):
         clearing = bool(trace.validity & Validity.CLEARING)
-        expected, told = model.event(event, overflow=bool(trace.overflow), clearing=clearing)
-        assert trace._replace(cycle=0, stamp=0)._asdict() == expected._asdict(), event
-        assert trace.stamp == event.stamp
-        assert update._replace(stamp=0)._asdict() == told._asdict(), event
+        if trace.slot != NO_SLOT and not clearing:
+            model.clearing = False
+        expected, told = model.event(event_, overflow=bool(trace.overflow), clearing=clearing)
+        assert trace._replace(cycle=0, stamp=0)._asdict() == expected._asdict(), event_
+        assert trace.stamp == update.stamp == event_.stamp
+        assert update._replace(stamp=0)._asdict() == told._asdict(), event_
     for name, count in run.counters.items():
         assert count == model.counters[name], name
+    orders, levels = decode_dump(sizes, run.memories)
+    assert orders == {reference: order[:5] for reference, order in model.orders().items()}
+    for slot in range(sizes.slots):
+        for side in (0, 1):
+            assert levels[slot, side] == model.levels(slot, side)
     return model
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("gap", [0.0, 0.5])
+@pytest.mark.parametrize(("seed", "gap"), [(1, 0.0), (2, 0.0), (3, 0.5), (4, 0.8)])
 def test_book_random_flow_equals_model(seed, gap):
-    flow = iter(Flow(seed, TINY, symbol_rows(TINY)))
-    events = [next(flow) for _ in range(600)]
-    expect_model(Run(events, seed=seed, gap=gap), events)
+    flow = iter(Flow(seed, TINY, ROWS, Mix(wrong=0.2)))
+    events = [next(flow) for _ in range(350)]
+    run = Run(events, seed=seed, gap=gap)
+    expect_model(run, events)
+    assert {t.anomaly for t in run.traces} == set(Anomaly)
+    assert {t.kind for t in run.traces} == set(EventKind)
+
+
+class PlainBook:
+    """Best prices from nothing but a dictionary of orders; only for flows without anomalies."""
+
+    def __init__(self):
+        self.orders = {}
+
+    def event(self, e):
+        if e.kind == EventKind.ADD:
+            self.orders[e.reference] = [e.slot, e.side, e.price_e4, e.quantity]
+        elif e.kind == EventKind.DELETE:
+            del self.orders[e.reference]
+        elif e.kind in (EventKind.EXECUTE, EventKind.CANCEL):
+            self.orders[e.reference][3] -= e.quantity
+            if not self.orders[e.reference][3]:
+                del self.orders[e.reference]
+        elif e.kind == EventKind.REPLACE:
+            slot, side, _, _ = self.orders.pop(e.reference)
+            self.orders[e.new_reference] = [slot, side, e.price_e4, e.quantity]
+
+    def side(self, slot, side):
+        prices = [price for at, s, price, _ in self.orders.values() if (at, s) == (slot, side)]
+        if not prices:
+            return 0, 0
+        best = min(prices) if side else max(prices)
+        shares = sum(q for at, s, p, q in self.orders.values() if (at, s, p) == (slot, side, best))
+        return best, shares
+
+
+def test_book_valid_slots_have_the_best_prices_of_a_plain_book():
+    flow = iter(Flow(5, TINY, ROWS, Mix(wrong=0.0, news=0.0, live=30)))
+    events = [notice(Notice.MARK), *(next(flow) for _ in range(350))]
+    run = Run(events, seed=5)
+    plain = PlainBook()
+    valid = 0
+    for e, trace in zip(events, run.traces, strict=True):
+        plain.event(e)
+        if trace.slot < TINY.slots and trace.validity == 0:
+            valid += 1
+            assert (trace.bid_px_e4, trace.bid_qty) == plain.side(trace.slot, 0)
+            assert (trace.ask_px_e4, trace.ask_qty) == plain.side(trace.slot, 1)
+    assert valid > 40
+
+
+def test_book_takes_an_event_every_second_cycle_and_answers_after_the_stated_latency():
+    flow = iter(Flow(6, TINY, ROWS))
+    events = [next(flow) for _ in range(150)]
+    run = Run(events)
+    told_at = [at for at, u in zip(run.update_at, run.updates, strict=True) if u.itch_type or u.every_slot]
+    for n, (e, taken, told) in enumerate(zip(events, run.taken_at, told_at, strict=True)):
+        name = "replace" if e.kind == EventKind.REPLACE else "any"
+        assert (told - taken,) * 2 == run.dut.latency_cycles["i", "o", name]
+        if n:
+            pace = 4 if events[n - 1].kind == EventKind.REPLACE else 2
+            assert taken - run.taken_at[n - 1] == pace
+
+
+def test_book_hazards_on_one_order_level_and_row_follow_each_other_at_the_closest():
+    script = []
+    for turn in range(6):
+        base = 1000 * turn
+        script += [
+            add(base + 4, 30), execute(base + 4, 40), execute(base + 4, 60), add(base + 4, 30), delete(base + 4),
+            add(base + 8, 31), add(base + 12, 31), delete(base + 8), add(base + 8, 2), delete(base + 12),
+            replace(base + 8, base + 8, 31), replace(base + 8, base + 12, 31), replace(base + 12, base + 8, 60),
+            add(base + 16, 61), delete(base + 16), delete(base + 8), add(base + 20, 61, side=1),
+            add(base + 24, 5, side=1), delete(base + 24), delete(base + 20),
+        ]  # fmt: skip
+        script += [("idle", turn + 1)]
+    run = Run(script)
+    model = expect_model(run, script)
+    assert not model.orders()
+    assert any(t.bbo_changed == 0 and t.kind == EventKind.REPLACE for t in run.traces)
+
+
+def test_book_replace_at_the_same_level_and_shares_does_not_change_the_best():
+    script = [add(1, 30), replace(1, 2, 30), replace(2, 2, 30, quantity=99)]
+    assert [t.bbo_changed for t in Run(script).traces] == [1, 0, 1]
+
+
+def test_book_window_edges_decide_the_class_and_the_soundness():
+    top, one = TINY.levels - 1, dict(quantity=1)
+    script = [
+        notice(Notice.MARK), add(1, 0, **one), add(2, top, **one), add(3, -1, **one), add(4, top + 1, **one), delete(4),
+        add(5, 3, price_e4=BASE + 3 * TICK + 1, **one), delete(5), delete(1), delete(2), delete(3),
+        add(6, top, side=1, **one), add(7, top + 1, side=1, **one), add(8, -1, side=1, **one), delete(8), delete(6),
+        delete(7),
+    ]  # fmt: skip
+    run = Run(script)
+    expect_model(run, script)
+    unsound = [bool(t.validity & Validity.WINDOW) for t in run.traces]
+    assert unsound == [bit == "1" for bit in "00001010010" + "001010"]
+    classes = [OrderClass(t.new_class) for t in run.traces if t.kind == EventKind.ADD]
+    placed, far, off = OrderClass.PLACED, OrderClass.FAR, OrderClass.OFF
+    assert classes == [placed, placed, far, off, off, placed, far, off]
+
+
+def test_book_far_orders_alone_make_a_side_unsound():
+    script = [notice(Notice.MARK), add(1, -5), add(2, 5), delete(2), delete(1)]
+    assert [t.validity for t in Run(script).traces] == [0, Validity.WINDOW, 0, Validity.WINDOW, 0]
+
+
+def test_book_without_room_says_so_and_marks_the_slot():
+    # More orders than the table and its stash have places.
+    script = [notice(Notice.MARK), *(add(4 * n, n % 64) for n in range(TINY.orders + TINY.stash + 8))]
+    run = Run(script)
+    expect_model(run, script)
+    lost = sum(t.overflow for t in run.traces)
+    assert lost == run.counters["overflows"] >= 8
+    first = next(n for n, t in enumerate(run.traces) if t.overflow)
+    assert first > 0.8 * TINY.orders
+    assert all(bool(t.validity & Validity.OVERFLOW) == (n >= first) for n, t in enumerate(run.traces))
+
+
+def test_book_drops_order_events_while_it_sweeps():
+    script = [add(1, 5), delete(1), event(EventKind.TRADE, itch_type="P"), ("settle",), add(1, 5), add(2, 6)]
+    run = Run(script, settle=False)
+    expect_model(run, script)
+    dropped, trade, fine = run.traces[0], run.traces[2], run.traces[4]
+    assert dropped.validity & Validity.CLEARING and dropped.validity & Validity.INCOMPLETE and not dropped.new_qty
+    assert trade.validity & Validity.CLEARING
+    assert fine.bid_qty == 100 and not fine.validity & Validity.CLEARING
+    assert run.counters["drop_clearing"] == 2
+
+
+def test_book_new_session_sweeps_and_tells_every_slot():
+    script = [
+        notice(Notice.MARK), add(1, 5), add(2, 6, side=1, slot=1), add(3, -1), notice(Notice.NEW_SESSION),
+        execute(1, 10), ("settle",), add(1, 7), notice(Notice.MARK), delete(1),
+    ]  # fmt: skip
+    run = Run(script)
+    expect_model(run, script)
+    assert run.traces[4].validity == Validity.UNSYNCED
+    assert run.traces[5].anomaly == 0 and run.traces[5].validity & Validity.CLEARING
+    told = [u for u in run.updates if not u.itch_type and not u.every_slot][-TINY.slots :]
+    assert [u.slot for u in told] == list(range(TINY.slots))
+    for update in told:
+        assert (update.bid_px_e4, update.ask_px_e4) == (0, 0)
+        assert not update.validity & Validity.CLEARING and update.validity & Validity.UNSYNCED
+    assert run.traces[-1].validity == 0
+
+
+def test_book_clear_sweeps_and_leaves_every_slot_unsynced():
+    script = [notice(Notice.MARK), add(1, 5), ("clear",), ("settle",), add(1, 7), notice(Notice.MARK), delete(1)]
+    run = Run(script)
+    news = [u for u in run.updates if u.every_slot and u.every_set]
+    assert [u.every_set for u in news] == [Validity.CLEARING | Validity.UNSYNCED]
+    assert run.traces[2].anomaly == 0 and run.traces[2].bid_px_e4 == BASE + 7 * TICK
+    assert [t.validity for t in run.traces] == [0, 0, Validity.UNSYNCED, 0, 0]
+
+
+def test_book_lost_event_turns_every_slot_overflow():
+    script = [notice(Notice.MARK), add(1, 5), ("event_overflow",), add(2, 5, slot=1), notice(Notice.MARK), add(3, 5)]
+    run = Run(script)
+    assert [u.every_set for u in run.updates if u.every_slot and u.every_set] == [Validity.OVERFLOW]
+    assert [t.validity for t in run.traces] == [0, 0, Validity.OVERFLOW, 0, 0]
+    assert run.counters["drop_event_overflow"] == 1
+
+
+def test_book_symbol_row_resets_the_trading_state():
+    halt = event(EventKind.STATE, 1, "H", state_bits=int(SymbolState.HALTED))
+    script = [halt, ("idle", 20), ("row", 1, ROWS[1] | {"assume_trading": 0}), ("idle", 20),
+              event(EventKind.OTHER, 1, "I")]  # fmt: skip
+    run = Run(script)
+    assert [t.state for t in run.traces] == [SymbolState.HALTED, SymbolState.NO_STATE]
+    told = [u for u in run.updates if u.slot == 1 and not u.itch_type]
+    assert told[-1].state == SymbolState.NO_STATE
+
+
+@pytest.mark.parametrize("fault", ["no_rescan", "replace_side_lost", "word_forward_lost"])
+def test_book_planted_fault_is_noticed(fault):
+    flow = iter(Flow(7, TINY, ROWS, Mix(wrong=0.15)))
+    events = [next(flow) for _ in range(450)]
+    with pytest.raises(AssertionError):
+        expect_model(Run(events, faults=frozenset({fault})), events)
+
+
+def test_book_unknown_fault_is_refused():
+    with pytest.raises(ValueError, match="fault must be one of"):
+        Book(TINY, faults=frozenset({"nonsense"}))
