@@ -137,7 +137,8 @@ class MoldSource(MessageSource):
                 self.first_time_ns = time_ns
             self.last_time_ns = time_ns
             self._frame(frame)
-            if self._size >= self._block_bytes:
+            # The first block waits until there is enough to judge by.
+            if self._size >= self._block_bytes and (self._sample is None or len(self._sample) >= SAMPLE_RECORDS):
                 yield self._take()
         block = self._take()
         if self.session is None:
@@ -225,6 +226,7 @@ class MoldSource(MessageSource):
     def _take(self) -> Block:
         if self._sample:
             judge_itch(self._sample, self.path, "the MoldUDP64 packets carry messages of another protocol")
+            self._sample = None
         data = b"".join(self._parts)
         offsets = np.array(self._starts, dtype=np.int64)
         lengths = np.diff(np.append(offsets, len(data) + LENGTH_SIZE)) - LENGTH_SIZE

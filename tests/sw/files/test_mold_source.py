@@ -130,6 +130,12 @@ def test_feed_of_another_protocol_is_refused(tmp_path: Path) -> None:
     assert len(list(source_of(tmp_path, packets(mold(1, [b"z" + bytes(30)] * 9)), check=False))) == 9
 
 
+def test_feed_is_judged_by_64_messages_not_by_its_first(tmp_path: Path) -> None:
+    feed = [b"z" * 30, *M[:63]]
+    frames = packets(*(mold(1 + number, [message]) for number, message in enumerate(feed)))
+    assert list(source_of(tmp_path, frames, block_bytes=1)) == feed
+
+
 def test_feed_of_heartbeats_only_is_empty(tmp_path: Path) -> None:
     source = source_of(tmp_path, packets(mold(7, []), mold(7, [])))
     assert list(source.items()) == []
