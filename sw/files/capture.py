@@ -13,6 +13,7 @@ from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import NoPayload, Packet, Raw
 
+from tickgate.sw.files.frames import locate_tcp, locate_udp
 from tickgate.sw.files.mold_source import is_mold, is_soup
 from tickgate.sw.files.pcap import PcapReader
 from tickgate.sw.files.render import option_item, table_record, unknown_record
@@ -20,6 +21,7 @@ from tickgate.sw.files.scapy_layers import MoldUDP64, SoupBinTCP
 from tickgate.sw.files.stream import ByteStream
 from tickgate.sw.spec import mold, ouch
 from tickgate.sw.spec.fields import Message, text
+from tickgate.sw.spec.state import Drop
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class CaptureReader:
             name = {mold.HEARTBEAT: "heartbeat", mold.END_OF_SESSION: "end_of_session"}.get(layer.count, "cut")
             yield Captured(head, {"message": name}, None)
         for number, block in enumerate(layer.blocks):
-            message = block.message
+            # scapy makes bytes that are no block raw, and leaves out a message of length 0.
+            message = block if isinstance(block, Raw) else block.message or Raw(b"")
             place = {**head, "protocol": "itch", "sequence": layer.sequence + number}
             yield self._captured(place, message, bytes(message))
 
@@ -115,7 +118,12 @@ class CaptureReader:
 
 
 def application_layer(frame: bytes) -> Packet | None:
-    """The MoldUDP64 or SoupBinTCP layer of a frame, on the default ports or recognised by its form; else None."""
+    """The MoldUDP64 or SoupBinTCP layer of a frame, on the default ports or recognised by its form; else None.
+
+    Frames that the feed handler would drop for their headers hold none (scapy itself fails on some of them).
+    """
+    if isinstance(locate_udp(frame), Drop) and isinstance(locate_tcp(frame), Drop):
+        return None
     packet = Ether(frame)
     for kind, carrier, recognise in ((MoldUDP64, UDP, is_mold), (SoupBinTCP, TCP, is_soup)):
         layer = packet.getlayer(kind)

@@ -72,3 +72,22 @@ def test_orders_are_shown_in_both_directions(tmp_path: Path, port: int) -> None:
     assert shown[1].record["options"] == {"firm": "FIRM", "tag_99": "01"}
     assert shown[4].record["text"] == "hi"
     assert reader.unknown == 1
+
+
+def test_frame_that_scapy_cannot_dissect_holds_nothing(tmp_path: Path) -> None:
+    reader, shown = read(tmp_path, [b"\1", b"", udp_frame(mold(1, M[:1]))[:30], udp_frame(mold(1, M[:1]))])
+    assert [row.where["packet"] for row in shown] == [3]
+    assert reader.packets == 4
+
+
+@pytest.mark.parametrize(
+    ("payload", "names"),
+    [
+        (mold(1, [M[0], b""]), ["system_event", "unknown"]),
+        (mold(1, M[:1], count=2) + b"\0", ["system_event", "unknown"]),
+        (mold(1, [], count=2), ["cut"]),
+    ],
+)
+def test_packet_that_is_cut_shows_what_is_there(tmp_path: Path, payload: bytes, names: list[str]) -> None:
+    _reader, shown = read(tmp_path, [udp_frame(payload)])
+    assert [row.record["message"] for row in shown] == names
