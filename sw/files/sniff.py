@@ -82,10 +82,10 @@ def looks_like(head: bytes) -> str:
         # The incremental decoder bears a character that the sample cuts.
         sample = codecs.getincrementaldecoder("utf-8")().decode(head[:4096])
     except UnicodeDecodeError:
-        return "data of another kind"
+        return "unknown binary data"
     if all(letter.isprintable() or letter in "\t\n\r\f" for letter in sample):
         return "text"
-    return "data of another kind"
+    return "unknown binary data"
 
 
 def judge_itch(sample: Iterable[tuple[int, int]], path: str, otherwise: str) -> None:

@@ -24,8 +24,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes.fromhex("0000000d49484452") + zlib.compress(b
         (b"%PDF-1.7\n\xff\xff", "a PDF document"),
         (b"PK\x03\x04" + bytes(30), "a zip archive"),
         (b"\x7fELF" + bytes(60), "a program"),
-        (bytes(5000), "data of another kind"),
-        (b"\xff" * 100, "data of another kind"),
+        (bytes(5000), "unknown binary data"),
+        (b"\xff" * 100, "unknown binary data"),
     ],
 )
 def test_what_is_not_itch_is_named(tmp_path: Path, content: bytes, looks: str) -> None:
