@@ -23,6 +23,7 @@ RECORD_MAX = 16 << 20
 """A record that claims more bytes than this is damage, not a packet."""
 NANOSECONDS = 1_000_000_000
 
+_CHUNK_BYTES = 1 << 20
 _PCAP_HEADER_SIZE = 24
 _RECORD_HEADER_SIZE = 16
 _LINKTYPE_MASK = 0x0FFF_FFFF  # the upper bits tell of the FCS
@@ -117,25 +118,34 @@ class PcapReader:
         linktype = struct.unpack_from(order + "I", header, 20)[0] & _LINKTYPE_MASK
         if linktype != LINKTYPE_ETHERNET:
             raise UserError(f"{self.path}: the packets are of link type {linktype}, not Ethernet ({LINKTYPE_ETHERNET})")
-        record = struct.Struct(order + "IIII")
-        read = self._stream.read
+        unpack = struct.Struct(order + "IIII").unpack_from
+        # Records are taken out of a large buffer: two reads a packet would cost more than the rest.
+        data, position, base = b"", 0, self._stream.position
         while True:
-            offset = self._stream.position
-            head = read(_RECORD_HEADER_SIZE)
-            if not head:
-                return
-            if len(head) < _RECORD_HEADER_SIZE:
-                raise UserError(f"{self.path}: the packet at byte {offset} is cut in its header")
-            seconds, fraction, size, _original = record.unpack(head)
-            if size > RECORD_MAX:
-                raise UserError(f"{self.path}: the packet at byte {offset} claims {size:,} bytes: the file is damaged")
-            frame = read(size)
-            if len(frame) < size:
-                raise UserError(
-                    f"{self.path}: the packet at byte {offset} is cut: {len(frame)} of {size} bytes are there"
-                )
+            start = position + _RECORD_HEADER_SIZE
+            if start > len(data):
+                base += position
+                data, position, start = data[position:] + self._stream.read(_CHUNK_BYTES), 0, _RECORD_HEADER_SIZE
+                if not data:
+                    return
+                if start > len(data):
+                    raise UserError(f"{self.path}: the packet at byte {base} is cut in its header")
+            seconds, fraction, size, _original = unpack(data, position)
+            end = start + size
+            if end > len(data):
+                base += position
+                if size > RECORD_MAX:
+                    raise UserError(
+                        f"{self.path}: the packet at byte {base} claims {size:,} bytes: the file is damaged"
+                    )
+                data, position = data[position:] + self._stream.read(size + _CHUNK_BYTES), 0
+                start, end = _RECORD_HEADER_SIZE, _RECORD_HEADER_SIZE + size
+                if end > len(data):
+                    there = f"{len(data) - start} of {size} bytes are there"
+                    raise UserError(f"{self.path}: the packet at byte {base} is cut: {there}")
             self.packets_read += 1
-            yield seconds * NANOSECONDS + fraction * unit_ns, frame
+            yield seconds * NANOSECONDS + fraction * unit_ns, data[start:end]
+            position = end
 
     def _packets_pcapng(self) -> Iterator[tuple[int, bytes]]:
         order = "<"

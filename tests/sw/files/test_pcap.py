@@ -153,3 +153,13 @@ def test_scapy_reads_what_the_writer_wrote(tmp_path: Path) -> None:
     (packet,) = rdpcap(str(tmp_path / "x.pcap"))
     assert bytes(packet) == b"\1" * 60
     assert int(packet.time * 10**9) == 1_600_000_000_123_456_789
+
+
+@pytest.mark.parametrize("chunk_bytes", [16, 17, 100])
+def test_packets_do_not_depend_on_the_chunks_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
+) -> None:
+    monkeypatch.setattr(pcap, "_CHUNK_BYTES", chunk_bytes)
+    packets = [(number, 0, bytes([number]) * (number * 7 % 60)) for number in range(50)]
+    expected = [(seconds * 10**9, frame) for seconds, _fraction, frame in packets]
+    assert read(tmp_path, oracle_pcap.build(packets)) == expected
