@@ -115,5 +115,5 @@ def audit_netlist(stage: str, component: Any, netlist: Netlist) -> StageAudit:
 def audit_stage(stage: str, sizes: Sizes = AUDIT_SIZES) -> StageAudit:
     """Audits one stage at `sizes`."""
     component = STAGES[stage](sizes, frozenset())
-    text = strip_zero_memories(to_verilog(STAGES[stage](sizes, frozenset()), name="audited"))
+    text = strip_zero_memories(to_verilog(component, name="audited"))
     return audit_netlist(stage, component, Netlist(text, "audited"))

@@ -34,10 +34,10 @@ class Memory:
 
 
 def dump_memories(sizes: Sizes) -> tuple[Memory, ...]:
-    """The memories and registers of the book that `tickgate.gateware.book.decode_dump` takes."""
-    from tickgate.gateware import book
+    """The memories and registers of the book that `tickgate.gateware.book.dump.decode_dump` takes."""
+    from tickgate.gateware.book.dump import dump_signals
 
-    return tuple(Memory(*row) for row in book.dump_signals(sizes))
+    return tuple(Memory(*row) for row in dump_signals(sizes))
 
 
 def _public(memories: tuple[Memory, ...]) -> str:
@@ -54,7 +54,7 @@ def _mangled(name: str) -> str:
 def _find_member(root_header: str, memory: Memory) -> str:
     names = re.findall(r"[^\w](\w+)[;{]", root_header)
     want = _mangled(memory.name)
-    found = [n for n in names if n == want or n.endswith(f"__DOT__{want}")]
+    found = [n for n in names if not n.startswith("__V") and n.endswith(f"__DOT__{want}")]
     inside = [n for n in found if _mangled(memory.module.rsplit(".", 1)[-1]) in n] or found
     if len(inside) != 1:
         raise RuntimeError(f"memory {memory.module}/{memory.name} is {len(inside)} members of the model, not one")

@@ -104,6 +104,10 @@ class Device:
         """Writes one 32-bit register by name."""
         self._lib.tg_write(self._handle, BY_NAME[register].offset, value)
 
+    def write_address(self, address: int, value: int) -> None:
+        """Writes one 32-bit register by byte offset."""
+        self._lib.tg_write(self._handle, address, value)
+
     def read(self, register: str) -> int:
         """Reads a register by name, all its words.
 
@@ -237,7 +241,7 @@ class Device:
         return {name: self.read(name) for name in counter_names()}
 
     def memories(self) -> dict[str, list[int]]:
-        """Rows of the book's memories by name, as `tickgate.gateware.book.decode_dump` takes them."""
+        """Rows of the book's memories by name, as `tickgate.gateware.book.dump.decode_dump` takes them."""
         found = {}
         for number, memory in enumerate(build.dump_memories(self.sizes)):
             words = -(-memory.width // 64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -25,7 +26,7 @@ def for_pyverilog(text: str) -> str:
     """Verilog as pyverilog takes it: no attributes, no initialisers (they hide the clocked assignment), no initial
     blocks, and none of Yosys' empty statements."""
     text = _ATTRIBUTE.sub("", text)
-    text = _INITIALISER.sub(r"\1;", text)
+    text = _INITIALISER.sub(r"\1 ;", text)  # the blank ends an escaped name
     text = _INITIAL.sub("", text)
     text = _DUMP_REG.sub("", text)
     return _DUMP_DECL.sub("", text)
@@ -46,10 +47,12 @@ class Netlist:
     """
 
     def __init__(self, text: str, top: str):
-        from pyverilog.dataflow.bindvisitor import BindVisitor
-        from pyverilog.dataflow.modulevisitor import ModuleVisitor
-        from pyverilog.dataflow.signalvisitor import SignalVisitor
-        from pyverilog.vparser.parser import VerilogParser
+        with warnings.catch_warnings():  # importing pyverilog leaves its VERSION file open
+            warnings.simplefilter("ignore", ResourceWarning)
+            from pyverilog.dataflow.bindvisitor import BindVisitor
+            from pyverilog.dataflow.modulevisitor import ModuleVisitor
+            from pyverilog.dataflow.signalvisitor import SignalVisitor
+            from pyverilog.vparser.parser import VerilogParser
 
         with tempfile.TemporaryDirectory() as tables:
             ast = VerilogParser(outputdir=tables, debug=False).parse(for_pyverilog(text))

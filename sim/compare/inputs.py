@@ -40,23 +40,34 @@ class FeedIdentity:
 
 def frames_of(packets: Iterable[tuple[int, bytes]]) -> Frames:
     """Frames given one by one, in one buffer."""
-    times, parts, offsets, lengths, at = [], [], [], [], 0
+    times, parts, offsets, lengths, firsts, counts, at = [], [], [], [], [], [], 0
     for time_ns, frame in packets:
+        first, count = _sequence(frame)
+        firsts.append(first)
+        counts.append(count)
         times.append(time_ns)
         offsets.append(at)
         lengths.append(len(frame))
         padded = -(-len(frame) // ALIGNMENT) * ALIGNMENT
         parts.append(frame.ljust(padded, b"\0"))
         at += padded
-    zeros = np.zeros(len(offsets), dtype=np.int64)
     return Frames(
         np.frombuffer(b"".join(parts) or b"\0" * 8, dtype=np.uint8),
         np.array(offsets, dtype=np.int64),
         np.array(lengths, dtype=np.int64),
         np.array(times, dtype=np.uint64),
-        zeros.astype(np.uint64),
-        zeros,
+        np.array(firsts, dtype=np.uint64),
+        np.array(counts, dtype=np.int64),
     )
+
+
+def _sequence(frame: bytes) -> tuple[int, int]:
+    """First sequence number and count of a MoldUDP64 frame, (0, 0) of any other."""
+    found = locate_udp(frame)
+    if isinstance(found, Drop) or found.end - found.start < mold.HEADER_SIZE:
+        return 0, 0
+    _, first, count = mold.HEADER.unpack_tuple(frame[found.start : found.end])
+    return first, 0 if count == mold.END_OF_SESSION else count
 
 
 class Input:

@@ -1,0 +1,351 @@
+"""The comparison itself: a batch of frames through the device, the same through the model, record against record.
+
+The model decides. Device cycles are used as hints of *when* only (`tickgate.sw.model.pipeline`), and the batch is run
+to rest before the next, so that dumps and host actions see both sides at the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tickgate.drivers import clock
+from tickgate.sim.compare.result import CompareResult
+from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
+from tickgate.sw.files.packer import Frames
+from tickgate.sw.model.pipeline import ReferencePipeline
+from tickgate.sw.report.latency import LatencyTable
+from tickgate.sw.spec.config import Config
+from tickgate.sw.spec.events import NO_SLOT, TIMED, TRACES, EventKind, ItchStatus, OrderItem, TriggerFlag
+from tickgate.sw.spec.risk import Reason
+from tickgate.sw.spec.rows import TriggerKind
+from tickgate.sw.spec.state import Anomaly, Drop, Validity
+
+#: A full dump of levels and order entries is compared whenever this many messages went by.
+DUMP_EVERY = 10_000
+
+Traces = dict[str, npt.NDArray[Any]]
+Observer = Callable[[Frames, Traces], None]
+
+
+def untimed(records: npt.NDArray[Any]) -> list[tuple[int, ...]]:
+    """Trace records as tuples, their measured fields 0 as the model's are."""
+    copy = records.copy()
+    for name in TIMED:
+        copy[name] = 0
+    return copy.tolist()
+
+
+class Comparison:
+    """One run of a device against the model.
+
+    Parameters
+    ----------
+    device, model: of the same sizes; `begin` loads both.
+    result: counted into.
+    gap: idle cycles between frames.
+    dump_every: messages between full dumps, 0 for one at the end only.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        model: ReferencePipeline,
+        result: CompareResult,
+        *,
+        gap: int = MINIMUM_GAP_CYCLES,
+        dump_every: int = DUMP_EVERY,
+    ):
+        self.device, self.model, self.result = device, model, result
+        self.latency = LatencyTable()
+        self.observers: list[Observer] = []
+        self.order_frames: list[tuple[int, bytes]] = []
+        self.device_ns = 0
+        self._gap = gap
+        self._dump_every = dump_every
+        self._since_dump = 0
+        self._actions = sorted(model.config.actions, key=lambda a: a.seq)
+        self._injected: list[bytes] = []
+        self._wire_to_risk: int | None = None
+
+    @property
+    def config(self) -> Config:
+        """What both were loaded with."""
+        return self.model.config
+
+    def begin(self) -> None:
+        """Loads the configuration into both and compares what the load itself causes."""
+        self.device.clear()
+        self.device.load(self.config)
+        steps = self.model.load()
+        found = self.device.traces()
+        self._stage("feed", [s.feed for s in steps], found["feed"])
+        self._stage("itch", [s.itch for s in steps], found["itch"])
+        self._stage("book", [s.book for s in steps if s.book is not None], found["book"])
+        self.device.clear()
+
+    @property
+    def different(self) -> bool:
+        """Whether a difference was found; the two sides have parted then, and going on says nothing more."""
+        return self.result.mismatches > 0
+
+    def run(self, frames: Frames) -> None:
+        """Compares one batch; host actions that are due before one of its frames split it."""
+        start = 0
+        while self._actions and len(frames):
+            at = self._frame_of(frames, self._actions[0].seq)
+            if at is None:
+                break
+            if at > start:
+                self._batch(frames.select(start, at))
+                start = at
+            action = self._actions.pop(0)
+            for address, value in self.model.action(action):
+                self.device.write_address(address, value)
+            self.device.step(8)
+            if self.different:
+                return
+        if start < len(frames):
+            self._batch(frames.select(start, len(frames)))
+
+    def inject(self, payload: bytes) -> None:
+        """Sends one host message on both sides."""
+        self.device.inject(payload)
+        self._injected.append(payload)
+        self.device.drain()
+
+    def finish(self) -> None:
+        """The last dump, the counters, and the figures."""
+        if not self.different:
+            self._dump()
+        if not self.different:
+            self._counters()
+        figures = self.latency.figures()
+        self.result.latency_cycles = {
+            row: {"count": f.count, "min": f.min, "median": f.median, "p99": f.p99, "max": f.max}
+            for row, f in figures.items()
+        }
+
+    def _frame_of(self, frames: Frames, seq: int) -> int | None:
+        """First frame of the batch that brings sequence number `seq` or a later one."""
+        last = frames.first_sequence + np.maximum(frames.counts, 1).astype(np.uint64)
+        later = np.flatnonzero(last > np.uint64(seq))
+        return int(later[0]) if len(later) else None
+
+    def _batch(self, frames: Frames) -> None:
+        device, model = self.device, self.model
+        began = clock.now_ns()
+        device.clear()
+        device.run(frames, gap=self._gap)
+        device.drain()
+        found = device.traces()
+        self.device_ns += clock.now_ns() - began
+        self._hints(found["book"])
+        feed, itch, book, updates = [], [], [], []
+        for _, frame in frames:
+            for step in model.frame(frame):
+                feed.append(step.feed)
+                itch.append(step.itch)
+                if step.book is not None:
+                    book.append(step.book)
+                    updates.append(step.update)
+        same = self._stage("feed", feed, found["feed"])
+        same &= self._stage("itch", itch, found["itch"])
+        same &= self._stage("book", book, found["book"])
+        for seq in model.violations:
+            self.result.note_mismatch(seq, "true book", {"best": "the true book's"}, {"best": "the placed book's"})
+        model.violations.clear()
+        if same:
+            for update, cycle in zip(updates, found["book"]["cycle"].tolist(), strict=True):
+                model.book_time(update, cycle)
+            self._decisions(found)
+        self._count(found)
+        self.latency.add(found)
+        for observer in self.observers:
+            observer(frames, found)
+        self._since_dump += len(itch)
+        if self._dump_every and self._since_dump >= self._dump_every and not self.different:
+            self._since_dump = 0
+            self._dump()
+
+    def _hints(self, book: npt.NDArray[Any]) -> None:
+        self.model.overflowed.clear()
+        self.model.overflowed.update(book["seq"][book["overflow"] > 0].tolist())
+
+    def _stage(self, stage: str, expected: list[Any], found: npt.NDArray[Any]) -> bool:
+        """Compares one stage's records of a batch."""
+        self.result.compared += len(expected)
+        rows = untimed(found)
+        if expected == rows:
+            return True
+        names = [f.name for f in TRACES[stage].fields]
+        for want, got in zip(expected, rows, strict=False):
+            if want != got:
+                self._differ(stage, names, want, got)
+        if len(expected) != len(rows):
+            longer = expected if len(expected) > len(rows) else rows
+            extra = longer[min(len(expected), len(rows))]
+            self.result.note_mismatch(int(extra[2]), stage, {"records": len(expected)}, {"records": len(rows)})
+        return False
+
+    def _differ(self, stage: str, names: list[str], want: Any, got: Any) -> None:
+        wrong = [n for n, w, g in zip(names, want, got, strict=True) if w != g]
+        where = names.index("seq")
+        self.result.note_mismatch(
+            int(want[where] or got[where]),
+            stage,
+            {n: int(want[names.index(n)]) for n in wrong},
+            {n: int(got[names.index(n)]) for n in wrong},
+        )
+
+    def _decisions(self, found: Traces) -> None:
+        """Trigger, risk and orders, in the order of the device's cycles."""
+        trigger, risk, orders = found["trigger"], found["risk"], found["orders"]
+        rows = {stage: untimed(found[stage]) for stage in ("trigger", "risk", "orders")}
+        names = {stage: [f.name for f in TRACES[stage].fields] for stage in rows}
+        timeline = sorted(
+            [(int(c), 0, i) for i, c in enumerate(trigger["cycle"])]
+            + [(int(c), 1, i) for i, c in enumerate(risk["entry_cycle"])]
+            + [(int(c), 2, i) for i, c in enumerate(orders["cycle"])]
+        )
+        sent = list(self.device.frames())
+        expected_frames: list[bytes] = []
+        emitted: list[int] = []
+        for cycle, kind, index in timeline:
+            if self.different:
+                return
+            stage = ("trigger", "risk", "orders")[kind]
+            got = rows[stage][index]
+            want: Any
+            if kind == 0:
+                flags = int(trigger["flags"][index])
+                records = self.model.trigger_record(cycle, flags)
+                want = records[0] if len(records) == 1 else None
+                if trigger["status"][index] == 1 or flags & TriggerFlag.EMIT:
+                    emitted.append(cycle)
+            elif kind == 1:
+                want = self.model.risk_record(cycle)
+                self._entry(cycle, emitted, int(risk["seq"][index]))
+                if want is not None:
+                    want = want._replace(entry_cycle=cycle)
+            else:
+                item = int(orders["item"][index])
+                payload = self._injected.pop(0) if item == OrderItem.INJECT and self._injected else b""
+                answer = self.model.order_record(item, payload)
+                want = None
+                if answer is not None:
+                    want = answer[0]
+                    if answer[1]:
+                        expected_frames.append(answer[1])
+            self.result.compared += 1
+            if want is None:
+                self.result.note_mismatch(
+                    int(got[2]), stage, {"record": "none"}, dict(zip(names[stage], got, strict=True))
+                )
+            elif tuple(want) != got:
+                self._differ(stage, names[stage], want, got)
+        if any(self.model.pending):
+            evaluations, intents, accepted = self.model.pending
+            self.result.note_mismatch(
+                0, "trigger", {"evaluations": evaluations, "intents": intents, "orders": accepted},
+                {"evaluations": 0, "intents": 0, "orders": 0},
+            )  # fmt: skip
+        self.order_frames += sent
+        bytes_sent = [frame for _, frame in sent]
+        if bytes_sent != expected_frames:
+            wrong = next((i for i, (a, b) in enumerate(zip(expected_frames, bytes_sent, strict=False)) if a != b),
+                         min(len(expected_frames), len(bytes_sent)))  # fmt: skip
+            seq = int(orders["seq"][wrong]) if wrong < len(orders) else 0
+            self.result.note_mismatch(
+                seq, "order bytes",
+                {"frame": expected_frames[wrong].hex() if wrong < len(expected_frames) else "none"},
+                {"frame": bytes_sent[wrong].hex() if wrong < len(bytes_sent) else "none"},
+            )  # fmt: skip
+
+    def _entry(self, entry_cycle: int, emitted: list[int], seq: int) -> None:
+        """An intent enters risk a fixed number of cycles after the trigger decided; anything else is a difference."""
+        if not emitted:
+            return
+        delay = entry_cycle - emitted.pop(0)
+        if self._wire_to_risk is None:
+            self._wire_to_risk = delay
+        elif delay != self._wire_to_risk:
+            self.result.note_mismatch(
+                seq, "risk", {"cycles_from_trigger": self._wire_to_risk}, {"cycles_from_trigger": delay}
+            )
+
+    def _dump(self) -> None:
+        """All levels and all order entries of both sides."""
+        from tickgate.gateware.book.dump import decode_dump
+
+        book = self.model.book
+        orders, levels = decode_dump(self.device.sizes, self.device.memories())
+        self.result.dumps += 1
+        expected = {ref: entry[:5] for ref, entry in book.orders().items()}
+        if expected != orders:
+            missing = sorted(expected.keys() - orders.keys())[:3]
+            extra = sorted(orders.keys() - expected.keys())[:3]
+            wrong = [r for r in expected.keys() & orders.keys() if expected[r] != orders[r]][:3]
+            self.result.note_mismatch(
+                self.model.feed.expected - 1, "dump of orders",
+                {"only in the model": missing, "differ": {r: expected[r] for r in wrong}},
+                {"only in the device": extra, "differ": {r: orders[r] for r in wrong}},
+            )  # fmt: skip
+        for slot in range(len(self.config.slots)):
+            for side in (0, 1):
+                want, got = book.levels(slot, side), levels[slot, side]
+                if list(want) != list(got):
+                    wrong = [i for i, (a, b) in enumerate(zip(want, got, strict=True)) if a != b][:3]
+                    self.result.note_mismatch(
+                        self.model.feed.expected - 1, f"dump of levels, slot {slot}, side {side}",
+                        {str(i): want[i] for i in wrong}, {str(i): int(got[i]) for i in wrong},
+                    )  # fmt: skip
+
+    def _counters(self) -> None:
+        found = self.device.counters()
+        expected = self.model.counters()
+        for name, value in expected.items():
+            if name in found and found[name] != value & 0xFFFFFFFF:
+                self.result.note_mismatch(
+                    self.model.feed.expected - 1, f"counter {name}", {"value": value}, {"value": found[name]}
+                )
+        result = self.result
+        for cause in Drop:
+            count = expected.get(f"drop_{cause.name.lower()}", 0)
+            if count:
+                result.drops[cause.name.lower()] = count
+        for anomaly in Anomaly:
+            count = expected.get(f"anomaly_{anomaly.name.lower()}", 0)
+            if count:
+                result.anomalies[anomaly.name.lower()] = count
+
+    def _count(self, found: Traces) -> None:
+        """Coverage of one batch, from the device's records (which equal the model's, or the run has failed)."""
+        result = self.result
+        itch, book, risk, trigger = found["itch"], found["book"], found["risk"], found["trigger"]
+        messages = itch[itch["status"] != ItchStatus.NOTICE]
+        result.messages += len(messages)
+        for code, count in zip(*np.unique(messages["itch_type"], return_counts=True), strict=True):
+            result.types[chr(code) if 32 < code < 127 else f"0x{code:02x}"] += int(count)
+        for status in (ItchStatus.UNSUBSCRIBED, ItchStatus.UNKNOWN_TYPE, ItchStatus.WRONG_LENGTH):
+            count = int((messages["status"] == status).sum())
+            if count:
+                result.skipped[status.name.lower()] += count
+        own = book[(book["slot"] != NO_SLOT) & (book["kind"] != EventKind.NOTICE)]
+        result.on_slots += len(own)
+        result.valid += int((own["validity"] == 0).sum())
+        for bit in Validity:
+            result.by_bit[bit.name or ""] += int((own["validity"] & bit > 0).sum())
+        result.overflows += int(book["overflow"].sum())
+        result.orders += int((found["orders"]["item"] == OrderItem.ORDER).sum())
+        for reason in Reason:
+            count = int((risk["reasons"] & reason > 0).sum())
+            if count:
+                result.rejects[(reason.name or "").lower()] += count
+        fired = trigger[(trigger["flags"] & TriggerFlag.EVAL > 0) & (trigger["status"] > 0)]
+        for slot, row in zip(fired["slot"].tolist(), fired["row"].tolist(), strict=True):
+            kind = TriggerKind(self.config.slots[slot].triggers[row].get("kind", 0))
+            result.fired[kind.name.lower()] += 1

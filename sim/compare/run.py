@@ -1,0 +1,197 @@
+"""A whole comparison: options, configuration, batches with progress, the reproducer of a difference, the floor."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickgate.drivers import clock
+from tickgate.sim.compare import floors, reproduce
+from tickgate.sim.compare.engine import Comparison, Observer
+from tickgate.sim.compare.inputs import Input, frames_of
+from tickgate.sim.compare.result import CompareResult
+from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
+from tickgate.sw.files.block import block_of
+from tickgate.sw.files.mold_source import MoldSource
+from tickgate.sw.files.packer import Frames, Packer
+from tickgate.sw.model.derive import Selection, derive_config
+from tickgate.sw.model.pipeline import ReferencePipeline
+from tickgate.sw.spec import config_toml
+from tickgate.sw.spec.config import Config
+from tickgate.sw.spec.errors import UserError
+from tickgate.sw.spec.sizes import Sizes
+
+Progress = Callable[[str, float, int], None]
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is compared, and how.
+
+    Parameters
+    ----------
+    path: the file. sizes: of the device. selection: which symbols a derived configuration follows.
+    config: TOML file instead of a derived configuration. pack: messages a frame, None as many as fit.
+    start, limit: messages (of a capture: frames) skipped and taken. stall: share of cycles in which the order port is
+    held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
+    """
+
+    path: Path
+    sizes: Sizes
+    selection: Selection
+    config: Path | None = None
+    pack: int | None = None
+    start: int = 0
+    limit: int | None = None
+    stall: float = 0.0
+    gap: int = MINIMUM_GAP_CYCLES
+    faults: frozenset[str] = frozenset()
+    work: Path = Path("build") / "compare"
+
+
+def configuration(options: CompareOptions, source: Input, progress: Progress) -> Config:
+    """The configuration named, or one derived from a first pass over the file; the feed's identity is the file's.
+
+    Raises
+    ------
+    UserError: the file or the configuration is not what it should be.
+    """
+    if options.config is not None:
+        config = config_toml.load(options.config, options.sizes)
+    else:
+        passes = itertools.count(1)
+
+        def counted() -> Iterator[bytes]:
+            what = f"deriving a configuration, pass {next(passes)}"
+            for number, message in enumerate(_messages(source, options)):
+                if number % 10_000 == 0:
+                    progress(what, source.progress, number)
+                yield message
+            progress(what, 1.0, 0)
+
+        config = derive_config(counted, options.sizes, options.selection).config
+    return Config(**{**config.__dict__, "feed": source.identity().row()})
+
+
+def _messages(source: Input, options: CompareOptions) -> Iterator[bytes]:
+    if not source.is_capture:
+        yield from source.messages()
+        return
+    with MoldSource(options.path) as capture:
+        yield from capture
+
+
+def compare(
+    options: CompareOptions,
+    progress: Progress = lambda what, share, count: None,
+    observers: tuple[Observer, ...] = (),
+    config: Config | None = None,
+) -> tuple[CompareResult, Comparison]:
+    """Runs a comparison.
+
+    Raises
+    ------
+    UserError: the user's mistake. DeviceError: the simulated device hung.
+    """
+    source = Input(options.path, pack=options.pack, start=options.start, limit=options.limit)
+    if config is None:
+        config = configuration(options, source, progress)
+    progress("building the device", 0.0, 0)
+    result = CompareResult(
+        str(options.path), {"toml": config_toml.dumps(config), "sizes": dict(options.sizes.__dict__)}
+    )
+    with Device(options.sizes, faults=options.faults) as device:
+        if options.stall:
+            device.stall(options.stall)
+        model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
+        comparison = Comparison(device, model, result, gap=options.gap)
+        comparison.observers.extend(observers)
+        comparison.begin()
+        began = clock.now_ns()
+        seen: list[Frames] = []
+        for frames in source.batches():
+            seen.append(frames)
+            if len(seen) > 4:
+                seen.pop(0)
+            comparison.run(frames)
+            progress("comparing", source.progress, result.messages)
+            if comparison.different:
+                break
+        comparison.finish()
+        elapsed = max(1, clock.now_ns() - began)
+    result.rate_msgs_s = result.messages * 1e9 / elapsed
+    result.device_msgs_s = result.messages * 1e9 / max(1, comparison.device_ns)
+    if not result.messages:
+        raise UserError(f"{options.path}: no message was delivered")
+    if result.mismatches:
+        progress("shrinking", 0.0, 0)
+        result.reproducer = write_reproducer(options, config, result)
+    elif options.limit is None and not options.start:
+        result.floor = floors.floor_of(options.path)
+        result.below_floor = floors.below(result, result.floor) if result.floor else []
+    if any(s.symbol.get("assume_trading") for s in config.slots):
+        result.notes.append("the file has no trading action (H) of some symbols: they are assumed to trade")
+    return result, comparison
+
+
+def update_latency() -> int:
+    """Cycles from a book trace record to the cycle in which risk takes its update in: the trigger's pass-through."""
+    from tickgate.gateware.trigger import Trigger
+
+    least, most = Trigger.latency_cycles["i", "o_book", "any"]
+    if least != most:
+        raise ValueError("updates must pass the trigger in a constant number of cycles")
+    return least
+
+
+def write_reproducer(options: CompareOptions, config: Config, result: CompareResult) -> str | None:
+    """Shrinks the input of a difference; gives the command that shows it again, None where it does not appear alone."""
+    first = result.first_mismatch
+    assert first is not None
+    stem = f"{options.path.name.split('.')[0]}-{first.seq}-{first.stage.split()[0].strip(',')}"
+    source = Input(options.path, pack=options.pack, start=options.start, limit=options.limit)
+    toml = options.work / f"{stem}.toml"
+
+    def replay(batches: list[Frames]) -> bool:
+        again = CompareResult("", {})
+        with Device(options.sizes, faults=options.faults) as device:
+            if options.stall:
+                device.stall(options.stall)
+            model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
+            run = Comparison(device, model, again, gap=options.gap)
+            run.begin()
+            for frames in batches:
+                run.run(frames)
+                if run.different:
+                    return True
+            run.finish()
+        return run.different
+
+    last = first.seq if first.seq else None
+    if source.is_capture:
+        frames = [frame for batch in source.batches() for _, frame in batch]
+        if not replay([frames_of((0, f) for f in frames)]):
+            return None
+        kept = reproduce.shrink(frames, lambda some: replay([frames_of((0, f) for f in some)]))
+        path = options.work / f"{stem}.pcap"
+        reproduce.write_frames(path, kept)
+    else:
+        messages = []
+        for number, message in enumerate(source.messages(), 1):
+            messages.append(message)
+            if last is not None and number >= last + 64:
+                break
+
+        def shows(some: list[bytes]) -> bool:
+            return replay(list(Packer(per_packet=options.pack).pack_all([block_of(some)])))
+
+        if not shows(messages):
+            return None
+        kept = reproduce.shrink(messages, shows)
+        path = options.work / f"{stem}.itch"
+        reproduce.write_messages(path, kept)
+    toml.write_text(config_toml.dumps(config))
+    pack = f" --pack {options.pack}" if options.pack and not source.is_capture else ""
+    return f"tickgate compare {path} --config {toml}{pack}"

@@ -1,0 +1,47 @@
+"""The wrapper around cocotb does not believe a run that proved nothing."""
+
+import pytest
+
+from tickgate.sim.cocotb_run import bench_module, read_results
+from tickgate.sw.spec.errors import UserError
+
+_PASS = '<testcase name="{}"/>'
+_FAIL = '<testcase name="{}"><failure message="assert 1 == 2"/></testcase>'
+
+
+def _results(path, *cases):
+    path.write_text("<testsuites><testsuite>" + "".join(cases) + "</testsuite></testsuites>")
+    return path
+
+
+def test_read_results_names_what_passed_and_what_failed(tmp_path):
+    path = _results(tmp_path / "r.xml", _PASS.format("a"), _FAIL.format("b"))
+    assert read_results(path, 2) == (("a",), {"b": "assert 1 == 2"})
+
+
+def test_read_results_without_a_file_fails(tmp_path):
+    with pytest.raises(RuntimeError, match="left no results file"):
+        read_results(tmp_path / "missing.xml", 1)
+
+
+def test_read_results_of_zero_tests_fails(tmp_path):
+    with pytest.raises(RuntimeError, match="0 tests ran, 0 were expected"):
+        read_results(_results(tmp_path / "r.xml"), 0)
+
+
+@pytest.mark.parametrize("expected", [1, 3])
+def test_read_results_of_another_number_of_tests_fails(tmp_path, expected):
+    path = _results(tmp_path / "r.xml", _PASS.format("a"), _PASS.format("b"))
+    with pytest.raises(RuntimeError, match=f"2 tests ran, {expected} were expected"):
+        read_results(path, expected)
+
+
+def test_read_results_does_not_count_a_skipped_test(tmp_path):
+    path = _results(tmp_path / "r.xml", _PASS.format("a"), '<testcase name="b"><skipped/></testcase>')
+    with pytest.raises(RuntimeError, match="1 tests ran, 2 were expected"):
+        read_results(path, 2)
+
+
+def test_bench_module_of_an_unknown_stage_names_the_stages():
+    with pytest.raises(UserError, match="no stage 'bok'; the stages are feed, itch, book"):
+        bench_module("bok")
