@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Signal
-
 from tickgate.sw.spec.sizes import Sizes
 
 Maker = Callable[[Sizes, frozenset[str]], Any]

@@ -298,9 +298,7 @@ class Orders(wiring.Component):
             m, [*order_terms, Mux(self.has_firm, literals[1], literals[0])], name="order_sum", stages=depth
         )
         self.order_base, _ = registered_sum(m, [header, order], name="order_base")
-        self.inject_base, _ = registered_sum(
-            m, [header, self._store.total, self._store.length], name="inject_base"
-        )
+        self.inject_base, _ = registered_sum(m, [header, self._store.total, self._store.length], name="inject_base")
 
     def _arbiter(self, m):
         """Which frame begins: an order before a host message."""

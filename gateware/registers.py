@@ -42,9 +42,9 @@ class Registers(wiring.Component):
     """The register bank of `tickgate.sw.spec.registers`.
 
     A write acts in the next cycle: `kill` is high in the cycle after any write to its register and stays so until the
-    key is written to `arm`. A commit leaves in the cycle after its write, with the shadows as they were at the write. Writes may
-    come in every cycle. A read is answered after `READ_CYCLES` cycles; reads may come in every cycle. What has no
-    register, and what is write only, reads 0.
+    key is written to `arm`. A commit leaves in the cycle after its write, with the shadows as they were at the write.
+    Writes may come in every cycle. A read is answered after `READ_CYCLES` cycles; reads may come in every cycle. What
+    has no register, and what is write only, reads 0.
 
     Parameters
     ----------

@@ -43,8 +43,8 @@ class Telemetry(wiring.Component):
     """Sends trace records to the host and counts their latencies; it takes whatever comes and never holds a stage up.
 
     Intents, verdicts and orders are always sent; other records of a stage when its bit of `mask` is set, and of these
-    one in `every`. Each class keeps up to `class_depth` records, all together up to `depth` words of them; a record that
-    finds its class full is lost and counted. A frame takes what is there when the one before has left, at most
+    one in `every`. Each class keeps up to `class_depth` records, all together up to `depth` words of them; a record
+    that finds its class full is lost and counted. A frame takes what is there when the one before has left, at most
     `telemetry.FRAME_SIZE_MAX` bytes, whole records only.
 
     Parameters
@@ -110,7 +110,9 @@ class Telemetry(wiring.Component):
         m.d.sync += self.bin_count.eq(Array([*counts, Const(0, 32), Const(0, 32)])[self.bin_select[5:]])
 
         missing = Signal(range(len(lost) + 1))
-        m.d.sync += missing.eq(sum(lost[1:], start=lost[0]) if "loss_not_counted" not in self._faults else Cat(lost).any())
+        m.d.sync += missing.eq(
+            sum(lost[1:], start=lost[0]) if "loss_not_counted" not in self._faults else Cat(lost).any()
+        )
         m.d.sync += self.counters.telemetry_lost.eq(self.counters.telemetry_lost + missing)
 
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=65, depth=self._depth)

@@ -59,15 +59,16 @@ class Top(wiring.Component):
     """
 
     FAULTS = {
+        "wiring.done_without_rejects": "the trigger is not told of rejected intents",
+        "wiring.kill_skips_orders": "the kill switch does not reach the order session",
+    } | {
         f"{stage}.{fault}": text
         for stage, component in {**COMPONENTS, "registers": Registers}.items()
         for fault, text in component.FAULTS.items()
     }
     COUNTERS: tuple[str, ...] = ()
 
-    def __init__(
-        self, sizes: Sizes, *, trace: bool = True, build_id: int = 0, faults: frozenset[str] = frozenset()
-    ):
+    def __init__(self, sizes: Sizes, *, trace: bool = True, build_id: int = 0, faults: frozenset[str] = frozenset()):
         if unknown := sorted(faults - set(self.FAULTS)):
             raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
         self._sizes, self._trace, self._build_id, self._faults = sizes, trace, build_id, faults
@@ -88,6 +89,11 @@ class Top(wiring.Component):
     def sizes(self) -> Sizes:
         """Sizes of the device."""
         return self._sizes
+
+    @property
+    def build_id(self) -> int:
+        """What the register `build_id` tells."""
+        return self._build_id
 
     def _faults_of(self, stage: str) -> frozenset[str]:
         return frozenset(f.split(".", 1)[1] for f in self._faults if f.startswith(f"{stage}."))
@@ -121,8 +127,11 @@ class Top(wiring.Component):
         m.d.comb += [
             book.event_overflow.eq(itch.event_overflow),
             risk.session_ok.eq(orders.session_ok),
-            trigger.done.eq(risk.rejected | orders.done),
         ]
+        if "wiring.done_without_rejects" in self._faults:
+            m.d.comb += trigger.done.eq(orders.done)
+        else:
+            m.d.comb += trigger.done.eq(risk.rejected | orders.done)
 
         # The host's side.
         connect(m, flipped(self.bus), registers.bus)
@@ -140,7 +149,7 @@ class Top(wiring.Component):
             members = stage.signature.members
             if "now" in members:
                 m.d.comb += stage.now.eq(registers.now)
-            if "kill" in members:
+            if "kill" in members and not (name == "orders" and "wiring.kill_skips_orders" in self._faults):
                 m.d.comb += stage.kill.eq(registers.kill)
             if COUNTER_SOURCES[name]:
                 m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)

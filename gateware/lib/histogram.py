@@ -39,9 +39,7 @@ class Histogram(wiring.Component):
 
     def __init__(self, *, faults: frozenset[str] = frozenset()):
         self._faults = faults
-        super().__init__(
-            {"valid": In(1), "latency_cycles": In(32), "select": In(_BIN_BITS), "count": Out(32)}
-        )
+        super().__init__({"valid": In(1), "latency_cycles": In(32), "select": In(_BIN_BITS), "count": Out(32)})
 
     def elaborate(self, platform):
         m = Module()

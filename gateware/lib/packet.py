@@ -67,7 +67,7 @@ def words(parts: Sequence[Value]) -> list[Value]:
 
 
 def checksum_terms(parts: Sequence[Value]) -> tuple[list[Value], int]:
-    """The 16-bit words whose sum a checksum is made of (RFC 1071): those that vary, and the sum of the constant ones."""
+    """The 16-bit words that a checksum sums (RFC 1071): those that vary, and the sum of the constant ones."""
     varying, constant = [], 0
     padded = [*parts, *[Const(0, 8)] * (len(parts) % 2)]
     for high, low in zip(padded[::2], padded[1::2], strict=True):

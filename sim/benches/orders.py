@@ -393,10 +393,10 @@ async def orders_and_host_messages_match_the_model(dut: Any) -> None:
     for idle in cocotb_lib.PATTERNS:
         for pressure in cocotb_lib.PATTERNS:
             rng = random.Random(f"{cocotb_lib.seed()} {idle} {pressure}")
-            stimulus = Stimulus(
-                rng, cocotb_lib.PATTERNS[idle], cocotb_lib.PATTERNS[pressure], count, count // 2, firm=rng.random() < 0.5,
-                apart=0.94 if idle in ("quarter", "bursts") else 0,
-            )  # fmt: skip
+            gaps, stalls = cocotb_lib.PATTERNS[idle], cocotb_lib.PATTERNS[pressure]
+            apart = 0.94 if idle in ("quarter", "bursts") else 0
+            firm = rng.random() < 0.5
+            stimulus = Stimulus(rng, gaps, stalls, count, count // 2, firm=firm, apart=apart)
             outcome = check(await run(dut, stimulus), counters_of(dut))
             assert len(outcome.frames) == count + count // 2
             check_with_scapy(outcome.frames)
@@ -419,9 +419,7 @@ async def kill_lets_no_first_word_out(dut: Any) -> None:
     killed = completed = 0
     for pressure in cocotb_lib.PATTERNS:
         rng = random.Random(f"{cocotb_lib.seed()} kill {pressure}")
-        stimulus = Stimulus(
-            rng, cocotb_lib.PATTERNS["quarter"], cocotb_lib.PATTERNS[pressure], 150, 10, kills=0.05
-        )
+        stimulus = Stimulus(rng, cocotb_lib.PATTERNS["quarter"], cocotb_lib.PATTERNS[pressure], 150, 10, kills=0.05)
         outcome = check(await run(dut, stimulus), counters_of(dut))
         killed += outcome.items[events.OrderItem.KILLED]
         completed += outcome.completed_after_kill

@@ -17,9 +17,9 @@ from tickgate.sw.spec import events
 from tickgate.sw.spec.rows import PEER_ROW, SESSION_ROW
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oracle"))
-import oracle_net  # noqa: E402
-import oracle_ouch  # noqa: E402
-import oracle_soup  # noqa: E402
+import oracle_net
+import oracle_ouch
+import oracle_soup
 
 
 def play(dut: Orders, stimulus) -> tuple[list[Cycle], dict[str, int]]:
@@ -268,9 +268,12 @@ def test_orders_wait_behind_a_host_message_as_long_as_stated():
             if now.i is not None and waiting is None:
                 waiting = c
             if now.i is not None and now.i_ready:
-                behind = events.ORDERS_TRACE.unpack(
-                    next((log[k].trace for k in range(c, 0, -1) if log[k].trace is not None), 0)
-                )["item"] == events.OrderItem.INJECT
+                behind = (
+                    events.ORDERS_TRACE.unpack(
+                        next((log[k].trace for k in range(c, 0, -1) if log[k].trace is not None), 0)
+                    )["item"]
+                    == events.OrderItem.INJECT
+                )
                 if behind and c > waiting:
                     seen.append(c + 1 - waiting)
                 waiting = None

@@ -1,0 +1,387 @@
+"""Bench of the whole device: every stage against the reference model, and against a twin without traces."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from tickgate.sim import cocotb_lib
+from tickgate.sw.spec import soup, telemetry
+from tickgate.sw.spec.events import FRAME_WORD, TRACES, OrderItem
+from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, counter_names
+from tickgate.sw.spec.sizes import Sizes
+
+STAGE = "top"
+EXPECTED_TESTS = 3
+SIZES = Sizes(slots=4, orders=1024, levels=256, stash=16)
+FAULTS = {
+    "wiring.done_without_rejects": "every_stage_matches_the_model_and_the_twin",
+    "wiring.kill_skips_orders": "kill_lets_no_first_word_out",
+}
+#: Feed lines have 24 byte times between frames at least.
+GAP_CYCLES = 3
+
+
+def component(sizes: Sizes, faults: frozenset[str]) -> Any:
+    """Two devices, one with every trace, one without."""
+    from tickgate.sim.benches.twins import Twins
+
+    return Twins(sizes, faults)
+
+
+def session(seed: int, messages: int) -> tuple[Any, Any]:
+    """Packed frames of a generated session, and the configuration that is derived from it."""
+    from tickgate.sw.files.block import block_of
+    from tickgate.sw.files.packer import Packer
+    from tickgate.sw.generate import SessionOptions
+    from tickgate.sw.generate import session as generate
+    from tickgate.sw.model.derive import Selection, derive_config
+    from tickgate.sw.spec import defaults
+    from tickgate.sw.spec.config import Config
+
+    found = [message for _, message in generate(SessionOptions(seed=seed, symbols=6, messages=messages))]
+    config = derive_config(lambda: iter(found), SIZES, Selection(top=SIZES.slots)).config
+    feed = {
+        "dst_ip": defaults.FEED_IP,
+        "dst_port": defaults.FEED_PORT,
+        "session": int.from_bytes(defaults.FEED_SESSION.encode(), "big"),
+        "first_seq": defaults.FEED_FIRST_SEQUENCE,
+    }
+    (frames,) = Packer(per_packet=3).pack_all([block_of(found)])
+    return frames, Config(**{**config.__dict__, "feed": feed})
+
+
+class Recording:
+    """Drives both devices and keeps what left them, in the shape of `tickgate.sim.device.Device`.
+
+    Members
+    -------
+    words: (cycle, packed word) transferred on the order port of the first device.
+    presented: cycles in which a first word was presented for the first time.
+    """
+
+    sizes = SIZES
+
+    def __init__(self, dut: Any, rng: random.Random, pressure: cocotb_lib.Pattern):
+        self.dut = dut
+        self.cycle = 0
+        self.words: list[tuple[int, int]] = []
+        self.presented: list[int] = []
+        self.telemetry: list[int] = []
+        self.registers: dict[str, int] = {}
+        self._records: dict[str, list[int]] = {stage: [] for stage in TRACES}
+        self._stalls = pressure(rng)
+        self._first = True
+        self._shown = False
+
+    async def tick(self) -> None:
+        """One clock cycle; the inputs are as the caller left them."""
+        dut = self.dut
+        ready = not next(self._stalls)
+        dut.o_orders__ready.value = int(ready)
+        dut.o_telemetry__ready.value = 1
+        await RisingEdge(dut.clk)
+        valid = int(dut.o_orders__valid.value)
+        assert int(dut.o_orders_b__valid.value) == valid, f"cycle {self.cycle}: the twin without traces differs"
+        if valid:
+            word = int(dut.o_orders__payload.value)
+            assert int(dut.o_orders_b__payload.value) == word, f"cycle {self.cycle}: the twin without traces differs"
+            if self._first and not self._shown:
+                self.presented.append(self.cycle)
+                self._shown = True
+            if ready:
+                self.words.append((self.cycle, word))
+                self._first = bool(FRAME_WORD.unpack(word)["last"])
+                self._shown = False
+        assert int(dut.inject_ready_b.value) == int(dut.i_inject__ready.value)
+        if int(dut.o_telemetry__valid.value):
+            self.telemetry.append(int(dut.o_telemetry__payload.value))
+        for stage, records in self._records.items():
+            if int(getattr(dut, f"trace_{stage}__valid").value):
+                records.append(int(getattr(dut, f"trace_{stage}__payload").value))
+        self.cycle += 1
+
+    async def write(self, address: int, value: int, second: int | None = None) -> None:
+        """A bus write to both devices; `second` is written to the second one instead."""
+        for bus, data in (("bus", value), ("bus_b", value if second is None else second)):
+            getattr(self.dut, f"{bus}__addr").value = address
+            getattr(self.dut, f"{bus}__w_data").value = data
+            getattr(self.dut, f"{bus}__w_en").value = 1
+        await self.tick()
+        self.dut.bus__w_en.value = self.dut.bus_b__w_en.value = 0
+
+    async def read(self, name: str) -> int:
+        """A register of the first device."""
+        value = 0
+        for word in range(BY_NAME[name].words):
+            self.dut.bus__addr.value, self.dut.bus__r_en.value = BY_NAME[name].offset + 4 * word, 1
+            await self.tick()
+            self.dut.bus__r_en.value = 0
+            for _ in range(16):
+                await self.tick()
+                if int(self.dut.bus__r_valid.value):
+                    break
+            value |= int(self.dut.bus__r_data.value) << 32 * word
+        return value
+
+    async def configure(self, config: Any) -> None:
+        """Loads a configuration and waits for the tables; the second device's telemetry is asked for everything."""
+        await self.write(BY_NAME["telemetry_mask"].offset, 0, second=0x3F)
+        await self.write(BY_NAME["telemetry_every"].offset, 0, second=1)
+        for address, value in config.writes():
+            await self.write(address, value)
+        for _ in range(20_000):
+            if not await self.read("status") & 2:
+                break
+        await self.rest()
+
+    async def frames_in(self, frames: Any, gap: int) -> None:
+        """Frames into line A, `gap` idle cycles behind each."""
+        for _, frame in frames:
+            for word in cocotb_lib.frame_words(frame):
+                self.dut.i_a__payload.value = FRAME_WORD.pack(word)
+                self.dut.i_a__valid.value = 1
+                await self.tick()
+            self.dut.i_a__valid.value = 0
+            for _ in range(gap):
+                await self.tick()
+
+    async def rest(self, quiet: int = 80) -> None:
+        """Until nothing leaves for `quiet` cycles."""
+        seen, since = -1, 0
+        while since < quiet:
+            await self.tick()
+            size = len(self.words) + sum(map(len, self._records.values()))
+            since = since + 1 if size == seen else 0
+            seen = size
+
+    async def inject(self, payload: bytes) -> None:
+        """One host message."""
+        for word in cocotb_lib.frame_words(payload):
+            self.dut.i_inject__payload.value = FRAME_WORD.pack(word)
+            self.dut.i_inject__valid.value = 1
+            while True:
+                await self.tick()
+                if int(self.dut.i_inject__ready.value):
+                    break
+        self.dut.i_inject__valid.value = 0
+
+    # What the comparison asks of a device.
+
+    def traces(self) -> dict[str, Any]:
+        """Records since the last `clear`."""
+        import numpy as np
+
+        from tickgate.sw.files.dtypes import record_dtype
+
+        return {
+            stage: np.frombuffer(
+                b"".join(word.to_bytes(TRACES[stage].size_bytes, "little") for word in words),
+                dtype=record_dtype(TRACES[stage]),
+            )
+            for stage, words in self._records.items()
+        }
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """(cycle of the first word, bytes) of each order frame since the last `clear`."""
+        found, current, began = [], b"", 0
+        for cycle, packed in self.words:
+            word = FRAME_WORD.unpack(packed)
+            began = began if current else cycle
+            current += word["data"].to_bytes(8, "little")[: word["count"]]
+            if word["last"]:
+                found.append((began, current))
+                current = b""
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """Counters as read by `read_counters`."""
+        return self.registers
+
+    async def read_counters(self) -> None:
+        """Reads every counter over the bus."""
+        self.registers = {name: await self.read(name) for name in counter_names()}
+
+    def forget(self) -> None:
+        """Drops what was kept so far."""
+        self.words.clear()
+        for records in self._records.values():
+            records.clear()
+
+    def clear(self) -> None:
+        """The comparison drops nothing: one recording is one batch."""
+
+    drain = clear
+
+    def load(self, config: Any) -> None:
+        """Done before."""
+
+    def run(self, frames: Any, gap: int = 0) -> None:
+        """Done before."""
+
+
+def compare(recorded: Recording, config: Any, frames: Any, injected: list[bytes], loaded: dict[str, Any]) -> Any:
+    """Holds a recording to the model; gives the result of the comparison.
+
+    Raises
+    ------
+    AssertionError: the first difference.
+    """
+    from tickgate.sim.compare.engine import Comparison
+    from tickgate.sim.compare.result import CompareResult
+    from tickgate.sw.model.pipeline import ReferencePipeline
+
+    class Loaded(Recording):
+        def __init__(self) -> None:
+            pass
+
+        def traces(self) -> dict[str, Any]:
+            return loaded
+
+    result = CompareResult("", {})
+    model = ReferencePipeline(config, SIZES, update_latency_cycles=UPDATE_LATENCY_CYCLES)
+    comparison = Comparison(Loaded(), model, result, dump_every=0)  # type: ignore[arg-type]
+    comparison.begin()
+    comparison.device = recorded  # type: ignore[assignment]
+    comparison._injected += injected
+    if not result.mismatches:
+        comparison.run(frames)
+    if not result.mismatches:
+        comparison._counters()
+    assert not result.mismatches, f"{result.mismatches} differences, first: {result.first_mismatch}"
+    return result
+
+
+#: From a book record to the cycle in which risk takes its update in (the trigger's pass-through).
+UPDATE_LATENCY_CYCLES = 5
+
+
+async def begin(dut: Any, rng: random.Random, pressure: cocotb_lib.Pattern, config: Any) -> Recording:
+    """Devices after reset with a configuration loaded."""
+    await cocotb_lib.start(dut)
+    recorded = Recording(dut, rng, pressure)
+    await recorded.configure(config)
+    return recorded
+
+
+@cocotb.test()
+async def every_stage_matches_the_model_and_the_twin(dut: Any) -> None:
+    """A generated session, with idle gaps, back-pressure on the order port, and host messages between the orders."""
+    messages = 20_000 if cocotb_lib.full() else 1_200
+    orders = 0
+    for number, (gap, pressure) in enumerate(((GAP_CYCLES, "none"), (40, "quarter"), (GAP_CYCLES, "most"))):
+        rng = random.Random(f"{cocotb_lib.seed()} {gap} {pressure}")
+        frames, config = session(cocotb_lib.seed() * 16 + number, messages)
+        recorded = await begin(dut, rng, cocotb_lib.PATTERNS[pressure], config)
+        loaded = recorded.traces()
+        recorded.forget()
+        injected = [soup.build(soup.CLIENT_HEARTBEAT), soup.build(soup.DEBUG, text=rng.randbytes(rng.randrange(70)))]
+
+        async def host(recorded: Recording = recorded, injected: list[bytes] = injected) -> None:
+            for payload in injected:
+                for word in cocotb_lib.frame_words(payload):
+                    dut.i_inject__payload.value = FRAME_WORD.pack(word)
+                    dut.i_inject__valid.value = 1
+                    while True:
+                        await RisingEdge(dut.clk)
+                        if int(dut.i_inject__ready.value):
+                            break
+                dut.i_inject__valid.value = 0
+                await cocotb_lib.idle(dut, 500)
+
+        cocotb.start_soon(host())
+        await recorded.frames_in(frames, gap)
+        await recorded.rest(1200)
+        await recorded.read_counters()
+        result = compare(recorded, config, frames, injected, loaded)
+        orders += result.orders
+        check_with_scapy([frame for _, frame in recorded.frames()])
+        check_telemetry(recorded)
+    assert orders >= 10, f"only {orders} orders left"
+
+
+def check_with_scapy(frames: list[bytes]) -> None:
+    """scapy builds every frame again."""
+    from tickgate.sim.benches.orders import check_with_scapy
+
+    check_with_scapy(frames)
+
+
+def check_telemetry(recorded: Recording) -> None:
+    """With the mask 0, telemetry holds every verdict and every order, and nothing else but intents."""
+    words = [FRAME_WORD.unpack(word) for word in recorded.telemetry]
+    arrived: dict[str, list[int]] = {stage: [] for stage in TRACES}
+    for frame in cocotb_lib.word_frames(words):
+        for stage, values in telemetry.decode(frame)[1]:
+            arrived[stage].append(values["seq"])
+    found = recorded.traces()
+    for stage in ("risk", "orders"):
+        assert arrived[stage] == found[stage]["seq"].tolist(), f"telemetry of {stage} is not what happened"
+    assert not any(arrived[stage] for stage in ("feed", "itch", "book"))
+
+
+@cocotb.test()
+async def kill_lets_no_first_word_out(dut: Any) -> None:
+    """The kill switch struck and cleared at random: from the cycle behind the write on no frame begins."""
+    rng = random.Random(f"{cocotb_lib.seed()} kill")
+    frames, config = session(cocotb_lib.seed() * 16 + 8, 1_200)
+    recorded = await begin(dut, rng, cocotb_lib.PATTERNS["quarter"], config)
+    spans: list[tuple[int, int]] = []
+
+    async def operator() -> None:
+        while True:
+            await cocotb_lib.idle(dut, rng.randrange(20, 400))
+            for name, value in (("kill", 1), ("arm", ARM_KEY)):
+                for bus in ("bus", "bus_b"):
+                    getattr(dut, f"{bus}__addr").value = BY_NAME[name].offset
+                    getattr(dut, f"{bus}__w_data").value = value
+                    getattr(dut, f"{bus}__w_en").value = 1
+                if name == "kill":
+                    spans.append((recorded.cycle, 1 << 60))
+                else:
+                    spans[-1] = (spans[-1][0], recorded.cycle)
+                await RisingEdge(dut.clk)
+                dut.bus__w_en.value = dut.bus_b__w_en.value = 0
+                await cocotb_lib.idle(dut, rng.randrange(1, 60))
+
+    task = cocotb.start_soon(operator())
+    await recorded.frames_in(frames, GAP_CYCLES)
+    task.cancel()
+    await recorded.rest(1200)
+    killed = [c for c in recorded.presented for w, a in spans if w + 1 < c <= a]
+    assert not killed, f"frames began in cycles {killed[:5]} while the kill switch was up"
+    assert len(spans) > 20 and len(recorded.presented) > 3
+    items = recorded.traces()["orders"]["item"].tolist()
+    assert items.count(OrderItem.ORDER) == len(recorded.frames())
+
+
+@cocotb.test()
+async def reset_in_mid_run_stops_everything_at_once(dut: Any) -> None:
+    """Behind a reset nothing leaves until the host has configured the device again; then all is as before."""
+    rng = random.Random(f"{cocotb_lib.seed()} reset")
+    frames, config = session(cocotb_lib.seed() * 16 + 9, 1_200)
+    recorded = await begin(dut, rng, cocotb_lib.never, config)
+    await recorded.frames_in(frames.select(0, 200), GAP_CYCLES)
+    dut.rst.value = 1
+    await RisingEdge(dut.clk)
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    recorded.forget()
+    assert await recorded.read("status") & 0b1001 == 0, "armed or open behind a reset"
+    await recorded.frames_in(frames.select(200, 300), GAP_CYCLES)
+    await recorded.rest()
+    assert not recorded.words, "a word left behind a reset"
+    assert await recorded.read("accepted") == 0 and await recorded.read("orders") == 0
+    again = Recording(dut, rng, cocotb_lib.never)
+    await again.write(BY_NAME["clear"].offset, 1)
+    await again.configure(config)
+    loaded = again.traces()
+    again.forget()
+    await again.frames_in(frames, GAP_CYCLES)
+    await again.rest()
+    found = again.frames()
+    assert found and not loaded["orders"].size
+    check_with_scapy([frame for _, frame in found])
