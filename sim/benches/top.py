@@ -34,6 +34,7 @@ def component(sizes: Sizes, faults: frozenset[str]) -> Any:
 
 def session(seed: int, messages: int) -> tuple[Any, Any]:
     """Packed frames of a generated session, and the configuration that is derived from it."""
+    from tickgate.sim.compare.inputs import frames_of
     from tickgate.sw.files.block import block_of
     from tickgate.sw.files.packer import Packer
     from tickgate.sw.generate import SessionOptions
@@ -50,8 +51,8 @@ def session(seed: int, messages: int) -> tuple[Any, Any]:
         "session": int.from_bytes(defaults.FEED_SESSION.encode(), "big"),
         "first_seq": defaults.FEED_FIRST_SEQUENCE,
     }
-    (frames,) = Packer(per_packet=3).pack_all([block_of(found)])
-    return frames, Config(**{**config.__dict__, "feed": feed})
+    batches = Packer(per_packet=3).pack_all([block_of(found)])
+    return frames_of(frame for batch in batches for frame in batch), Config(**{**config.__dict__, "feed": feed})
 
 
 class Recording:
