@@ -286,13 +286,13 @@ class Risk(wiring.Component):
             pipe.put(f"{name}_burst", Mux(row.rate_valid, row.rate_burst, 0), 0)
             pipe.put(f"{name}_period", Mux(row.rate_period_cycles == 0, 1, row.rate_period_cycles), 0)
 
-        at = VERDICT_STAGE
-        slot = pipe.get("slot", at)[: self._sizes.slot_bits]
+        at, before = VERDICT_STAGE, VERDICT_STAGE - 1
+        slot, slot_before = (pipe.get("slot", stage)[: self._sizes.slot_bits] for stage in (at, before))
         buckets = [self._bucket(m, pipe, f"bucket_{s}", "load") for s in range(self._sizes.slots)]
         session = self._bucket(m, pipe, "bucket_session", "session_load")
-        pipe.put("symbol_ready", Array(b.ready for b in buckets)[slot], at)
+        pipe.put("symbol_ready", Array(b.ready for b in buckets)[slot_before], before)
         pipe.put("symbol_before", Array(b.tokens for b in buckets)[slot], at)
-        pipe.put("session_ready", session.ready, at)
+        pipe.put("session_ready", session.ready, before)
         pipe.put("session_before", session.tokens, at)
 
         after = LATENCY_CYCLES

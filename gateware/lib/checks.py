@@ -15,7 +15,7 @@ Values of the pipeline, with the first stage in which they are known:
   `collar_low` and `collar_high`, 10,000 less and plus `collar_bps`; `symbol_valid` and `reciprocal` of its
   `SYMBOL_ROW`;
 - stage 2: `notional_e4`;
-- stage `VERDICT_STAGE`: `symbol_ready` and `session_ready`, whether the buckets have a token.
+- stage `VERDICT_STAGE` - 1, but late in it: `symbol_ready` and `session_ready`, whether the buckets have a token.
 """
 
 from collections.abc import Callable, Mapping

@@ -12,17 +12,17 @@ class TokenBucket(wiring.Component):
     refill counts before a take of the same cycle, `load` after it: it takes burst and period over, fills the bucket and
     stops the timer. Empty and without a timer after reset.
 
-    A take is told one cycle late, in the cycle after the one in which `ready` was looked at, so that a verdict has time
-    to be made; everything is as if it had been told in time. A cycle that follows one with a take does not show in its
-    `ready` and `tokens` that the token is gone: takes are at least two cycles apart.
+    `ready` is told one cycle early, and a take one cycle late, so that a verdict has time to be made; everything is as
+    if both had been told in time. What is shown in the cycle of a take and in the one after it does not know of that
+    take: takes are at least two cycles apart.
 
     Members
     -------
     load: In(1), take `burst` and `period_cycles` over.
     burst: In(16), tokens of the full bucket.
     period_cycles: In(32), cycles for one token, 1 or more.
-    took: In(1), a token was taken in the cycle before; only where `ready` was 1.
-    ready: Out(1), there is a token, one that comes back in this cycle included.
+    took: In(1), a token was taken in the cycle before; only where there was one.
+    ready: Out(1), there is a token in the next cycle, one that comes back in that cycle included.
     tokens: Out(16), how many there are, one that comes back in this cycle included.
     """
 
@@ -48,32 +48,37 @@ class TokenBucket(wiring.Component):
         some, full, due = Signal(), Signal(init=1), Signal()
         every_cycle, loaded = Signal(), Signal()
 
-        m.d.comb += [self.ready.eq(some | due), self.tokens.eq(tokens + due)]
+        m.d.comb += self.tokens.eq(tokens + due)
         # A load in the cycle of the take has filled the bucket since. A token that is back after one cycle never left.
         take = Signal()
         m.d.comb += take.eq(self.took & ~loaded & ~(full & every_cycle))
 
-        full_next, timer_next = Signal(), Signal(32)
-        m.d.comb += full_next.eq(full)
+        some_next, full_next, due_next, timer_next = Signal(), Signal(), Signal(), Signal(32)
+        m.d.comb += [
+            some_next.eq(some),
+            full_next.eq(full),
+            timer_next.eq(Mux(due | (full & ~take), period, timer - 1)),
+            due_next.eq((timer_next == 1) & ~full_next),
+            self.ready.eq(some_next | due_next),
+        ]
         with m.If(take & ~due):
-            m.d.comb += full_next.eq(0)
-            m.d.sync += [tokens.eq(tokens - 1), missing.eq(missing + 1), some.eq(tokens != 1)]
+            m.d.comb += [full_next.eq(0), some_next.eq(tokens != 1)]
+            m.d.sync += [tokens.eq(tokens - 1), missing.eq(missing + 1)]
         with m.If(due & ~take):
-            m.d.comb += full_next.eq(missing == 1)
-            m.d.sync += [tokens.eq(tokens + 1), missing.eq(missing - 1), some.eq(1)]
-        m.d.comb += timer_next.eq(Mux(due | (full & ~take), period, timer - 1))
-        m.d.sync += [full.eq(full_next), timer.eq(timer_next), loaded.eq(self.load)]
-        if "never_refilled" not in self._faults:
-            m.d.sync += due.eq((timer_next == 1) & ~full_next)
+            m.d.comb += [full_next.eq(missing == 1), some_next.eq(1)]
+            m.d.sync += [tokens.eq(tokens + 1), missing.eq(missing - 1)]
         with m.If(self.load):
+            m.d.comb += [full_next.eq(1), some_next.eq(self.burst != 0)]
             m.d.sync += [
                 period.eq(self.period_cycles),
-                timer.eq(self.period_cycles),
                 every_cycle.eq(self.period_cycles == 1),
                 tokens.eq(self.burst),
                 missing.eq(0),
-                some.eq(self.burst != 0),
-                full.eq(1),
-                due.eq(0),
             ]
+        m.d.sync += [some.eq(some_next), full.eq(full_next), timer.eq(timer_next), loaded.eq(self.load)]
+        with m.If(self.load):
+            m.d.sync += timer.eq(self.period_cycles)
+        if "never_refilled" in self._faults:
+            m.d.comb += due_next.eq(0)
+        m.d.sync += due.eq(due_next)
         return m
