@@ -35,6 +35,9 @@ Source = Callable[[], Iterable[bytes]]
 """Opens the messages from the start; called once for each pass."""
 
 DEFAULT_TOP = 8
+#: About how long one message takes, one a frame at line rate; and the TCP payload of an order without a firm.
+MESSAGE_CYCLES = 16
+ORDER_BYTES = 50
 QUANTITY_SHARES = 100
 MAX_QUANTITY_SHARES = 500
 
@@ -71,6 +74,8 @@ class Derivation:
     shares_in_window: of each slot, the share of its messages that leave both best prices inside the window.
     assumed_trading: names of symbols that are assumed to trade, because no H was seen of them.
     peak_live_orders: most orders that the selected symbols had at once.
+    best_prices_e4: of each slot, the medians of the lower and of the higher best price.
+    fires: about how often the triggers will fire.
     """
 
     config: Config
@@ -79,6 +84,8 @@ class Derivation:
     shares_in_window: tuple[float, ...]
     assumed_trading: tuple[str, ...]
     peak_live_orders: int
+    best_prices_e4: tuple[tuple[int, int], ...]
+    fires: int
 
 
 @dataclass
@@ -385,6 +392,8 @@ def derive_config(source: Source, sizes: Sizes, selection: Selection | None = No
     shares = []
     assumed = []
     names = []
+    best = []
+    fires = 0
     for slot, locate in enumerate(locates):
         numbers = statistics[locate]
         tick_e4, base_e4, inside = _choose_tick(numbers, off[locate], sizes)
@@ -394,9 +403,12 @@ def derive_config(source: Source, sizes: Sizes, selection: Selection | None = No
         if assume:
             assumed.append(name)
         shares.append((inside + numbers.free) / numbers.messages if numbers.messages else 1.0)
+        low_e4, high_e4 = (percentile(_column(numbers.ranges, at), 0.5) for at in (0, 1))
+        best.append((low_e4, high_e4))
         symbol = symbol_row(locate, name[:8], tick_e4, base_e4, sizes.levels, assume)
-        triggers = (_trigger(numbers, slot, BUY, tick_e4), _trigger(numbers, slot, SELL, tick_e4))
-        slots.append(SlotConfig(symbol, triggers, _limits(numbers, slot, tick_e4)))
+        (buy, buys), (sell, sells) = (_trigger(numbers, slot, side, tick_e4) for side in (BUY, SELL))
+        fires += buys + sells
+        slots.append(SlotConfig(symbol, (buy, sell), _limits(numbers, slot, tick_e4)))
     config = Config(
         feed=default_row(FEED),
         slots=tuple(slots),
@@ -410,7 +422,9 @@ def derive_config(source: Source, sizes: Sizes, selection: Selection | None = No
         session=default_row(SESSION),
         peer=default_row(PEER),
     )
-    return Derivation(config, tuple(names), found.messages, tuple(shares), tuple(assumed), peak)
+    return Derivation(
+        config, tuple(names), found.messages, tuple(shares), tuple(assumed), peak, tuple(best), fires
+    )  # fmt: skip
 
 
 def _choose_tick(numbers: SymbolStatistics, off: _OffTick, sizes: Sizes) -> tuple[int, int, int]:
@@ -422,13 +436,24 @@ def _choose_tick(numbers: SymbolStatistics, off: _OffTick, sizes: Sizes) -> tupl
     return best[1:]
 
 
-def _trigger(numbers: SymbolStatistics, slot: int, side: int, tick_e4: int) -> dict[str, int]:
-    """The trigger row of a slot and side: kinds take turns, but one that would hardly fire gives way to another."""
+def _column(ranges: Mapping[tuple[int, int], int], at: int) -> Counter[int]:
+    """How often each lower (0) or higher (1) best price occurred."""
+    counts: Counter[int] = Counter()
+    for pair, count in ranges.items():
+        counts[pair[at]] += count
+    return counts
+
+
+def _trigger(numbers: SymbolStatistics, slot: int, side: int, tick_e4: int) -> tuple[dict[str, int], int]:
+    """The trigger row of a slot and side, and how often it will fire at most.
+
+    Kinds take turns, but one that would hardly fire gives way to another.
+    """
     kind = _KINDS[(2 * slot + side) % len(_KINDS)]
     fires = {k: numbers.crossings[k, side].best()[0] for k in _KINDS}
     if fires[kind] < _FIRES_MIN:
         kind = max(_KINDS, key=lambda k: fires[k])
-    at = numbers.crossings[kind, side].best()[1]
+    count, at = numbers.crossings[kind, side].best()
     row = {
         "kind": int(kind),
         "quantity": QUANTITY_SHARES,
@@ -453,13 +478,11 @@ def _trigger(numbers: SymbolStatistics, slot: int, side: int, tick_e4: int) -> d
     else:
         row["min_spread_e4"] = max(1, at)
         row["price_source"] = int(PriceSource.BEST_BID if side == BUY else PriceSource.BEST_ASK)
-    return row
+    return row, count
 
 
 def _limits(numbers: SymbolStatistics, slot: int, tick_e4: int) -> dict[str, int]:
-    prices: Counter[int] = Counter()
-    for (_, high), count in numbers.ranges.items():
-        prices[high] += count
+    prices = _column(numbers.ranges, 1)
     share = 0.9 if slot % 4 == 3 else 1.0
     price_e4 = percentile(prices, share) + (0 if share < 1.0 else 100 * tick_e4)
     half_spread_e4 = percentile(numbers.half_spreads, 0.95) + tick_e4
@@ -478,21 +501,25 @@ def _limits(numbers: SymbolStatistics, slot: int, tick_e4: int) -> dict[str, int
     }
 
 
-def demo_config(config: Config, messages: int) -> Config:
-    """A derived configuration changed so that every reject reason that rows and host actions can cause occurs.
+def demo_config(derived: Derivation) -> Config:
+    """The derived configuration, changed so that every reject reason that rows and host actions can cause occurs.
 
-    Of the last slots one has its window moved by half, one asks for too many shares, and one for more than any order
-    may have. The kill switch strikes for one part in fifty of the messages, the session closes for another, and the
-    venue's window is small, with an acknowledgement every hundredth of the messages.
+    Of four or more slots the last has its window moved so that it is not valid about half of the time, one asks for too
+    many shares, one for more than any order may have, and one for a notional above its limit. Buckets are as small as
+    the number of intents expected. The kill switch strikes for one part in fifty of the messages, the session closes
+    for another, and the venue's window is small, with an acknowledgement every hundredth of the messages.
     """
+    config, messages = derived.config, derived.messages
     slots = list(config.slots)
     if len(slots) >= 4:
-        symbol = slots[-1].symbol
-        moved = min(symbol["base_e4"] + symbol["span_e4"] // 2, (1 << 32) - symbol["span_e4"])
-        base_e4 = moved // symbol["tick_e4"] * symbol["tick_e4"]
-        slots[-1] = replace(slots[-1], symbol={**symbol, "base_e4": base_e4})
+        slots[-1] = _outgrown(slots[-1], *derived.best_prices_e4[-1])
         slots[-2] = _with_quantity(slots[-2], BUY, MAX_QUANTITY_SHARES + 1)
         slots[-3] = _with_quantity(slots[-3], SELL, QUANTITY_END_SHARES)
+        slots[-4] = _with_quantity(slots[-4], BUY, 2 * QUANTITY_SHARES)
+        slots[0] = replace(
+            slots[0], limits={**slots[0].limits, "rate_burst": 1, "rate_period_cycles": 20 * _cycles_a_fire(derived)}
+        )
+    gate = {**config.gate, "rate_burst": 2, "rate_period_cycles": max(1, _cycles_a_fire(derived) // 2)}
     at = [max(2, messages * part // 100) for part in range(1, 100)]
     actions = [Action(seq, "acknowledge") for seq in at]
     actions += [
@@ -501,8 +528,27 @@ def demo_config(config: Config, messages: int) -> Config:
         Action(at[49], "session_close"),
         Action(at[51], "session_open"),
     ]
-    peer = {**config.peer, "window_in": 40 * 50}
-    return replace(config, slots=tuple(slots), peer=peer, actions=tuple(sorted(actions, key=lambda action: action.seq)))
+    actions.sort(key=lambda action: action.seq)
+    peer = {**config.peer, "window_in": 60 * ORDER_BYTES}
+    return replace(config, slots=tuple(slots), gate=gate, peer=peer, actions=tuple(actions))
+
+
+def _outgrown(slot: SlotConfig, low_e4: int, high_e4: int) -> SlotConfig:
+    """The slot with a window that ends at the median of its higher best price, and a sell trigger for that moment."""
+    symbol = slot.symbol
+    base_e4 = max(0, high_e4 - symbol["span_e4"]) // symbol["tick_e4"] * symbol["tick_e4"]
+    sell = {
+        **slot.triggers[SELL],
+        "kind": int(TriggerKind.TAKE),
+        "threshold_e4": low_e4,
+        "price_source": int(PriceSource.BEST_BID),
+    }
+    return replace(slot, symbol={**symbol, "base_e4": base_e4}, triggers=(slot.triggers[BUY], sell))
+
+
+def _cycles_a_fire(derived: Derivation) -> int:
+    """About how many cycles lie between two intents, one message a frame."""
+    return max(1, derived.messages * MESSAGE_CYCLES // max(1, derived.fires))
 
 
 def _with_quantity(slot: SlotConfig, side: int, quantity: int) -> SlotConfig:

@@ -96,7 +96,7 @@ def _choice(values: Mapping[str, int]) -> tuple[Callable[[Any], int], Callable[[
     names = {number: name for name, number in values.items()}
 
     def read(value: Any) -> int:
-        if value not in values:
+        if not isinstance(value, str) or value not in values:
             raise _Wrong(f"takes {', '.join(map(json.dumps, values))}")
         return values[value]
 

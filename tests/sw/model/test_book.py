@@ -1,4 +1,4 @@
-"""The model of the book stage: windows, classes, validity, trace records; and that its best prices are the true ones."""
+"""The model of the book stage: windows, classes, validity, trace records; its best prices are the true ones."""
 
 import pytest
 from hypothesis import given, settings
@@ -399,7 +399,7 @@ def run(kind, seed, count=400, wrong=0.02):
             check(bench.book, true)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1 << 20))
 def test_book_sums_hold_and_valid_best_prices_are_the_true_ones(seed):
     run(BookView, seed)

@@ -50,14 +50,14 @@ def test_feed_commit_tells_a_new_session():
 HEAD = feed_frame(5, [A])
 DROPS = {
     "RUNT": [HEAD[:61], HEAD[:13], b"", feed_frame(5, [], vlan=True)[:65], bytes(20)],
-    "ETHERTYPE": [frame(mold(5, [A], SESSION), ethertype=0x86DD), frame(mold(5, [A], SESSION), vlan=True, ethertype=0x8100)],
+    "ETHERTYPE": [feed_frame(5, [A], ethertype=0x86DD), feed_frame(5, [A], vlan=True, ethertype=0x8100)],
     "IP_VERSION": [feed_frame(5, [A], version_ihl=0x65), feed_frame(5, [A], version_ihl=0x66)],
     "IP_OPTIONS": [feed_frame(5, [A], version_ihl=0x46)],
     "IP_FRAGMENT": [feed_frame(5, [A], fragment=0x2000), feed_frame(5, [A], fragment=1)],
     "IP_PROTOCOL": [feed_frame(5, [A], protocol=6)],
     "IP_CHECKSUM": [feed_frame(5, [A], spoil_checksum=1), feed_frame(5, [A], spoil_checksum=0x100)],
     "DESTINATION": [feed_frame(5, [A], ip=1), feed_frame(5, [A], port=1)],
-    "LENGTH": [feed_frame(5, [A], udp_length=27), feed_frame(5, [A], udp_length=67), feed_frame(5, [A], total_length=10)],
+    "LENGTH": [feed_frame(5, [A], **wrong) for wrong in ({"udp_length": 27}, {"udp_length": 67}, {"total_length": 10})],
     "SESSION": [feed_frame(5, [A], session=b"TICKGATE02")],
 }  # fmt: skip
 

@@ -1,0 +1,255 @@
+"""Configurations derived from messages."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_flow import (
+    add,
+    cancel,
+    delete,
+    directory,
+    execute,
+    feed_frame,
+    flow,
+    frame,
+    mold,
+    replace,
+    system_event,
+    trading_action,
+)
+
+from tickgate.sw.model import derive
+from tickgate.sw.model.derive import Selection, best_base, demo_config, derive_config, feed_row_of, percentile
+from tickgate.sw.model.pipeline import NominalRun, ReferencePipeline
+from tickgate.sw.spec import config_toml
+from tickgate.sw.spec.errors import UserError
+from tickgate.sw.spec.events import BUY, SELL
+from tickgate.sw.spec.risk import QUANTITY_END_SHARES
+from tickgate.sw.spec.rows import TriggerKind
+from tickgate.sw.spec.sizes import LADDER, Sizes
+
+SIZES = Sizes(slots=4, orders=256, levels=64)
+
+
+def derived(messages, selection=None, sizes=SIZES):
+    return derive_config(lambda: messages, sizes, selection)
+
+
+def test_derive_config_survives_its_text():
+    found = derived(flow(1, 2_000))
+    for config in (found.config, demo_config(found)):
+        assert config_toml.loads(config_toml.dumps(config), SIZES) == config
+
+
+def test_derive_busiest_symbols_come_first():
+    messages = flow(1, 1_000, locates=(1, 2, 3)) + [directory(9, "QUIET")]
+    messages += [add(1 << 50 | n, "B", 1, 999_000, 3, stock="SYM3") for n in range(500)]
+    found = derived(messages, Selection(top=2))
+    assert found.symbols[0] == "SYM3"
+    assert len(found.symbols) == 2
+    assert found.messages == len(messages)
+
+
+def test_derive_default_takes_no_more_than_the_device_has():
+    messages = flow(1, 1_000, locates=tuple(range(1, 8)))
+    assert len(derived(messages).symbols) == 4
+    assert len(derived(messages, sizes=LADDER["medium"]).symbols) == 7
+
+
+def test_derive_selection_by_name_and_locate_keeps_its_order():
+    messages = flow(1, 500)
+    assert derived(messages, Selection(symbols=("SYM3", "SYM1", "SYM3"))).symbols == ("SYM3", "SYM1")
+    found = derived(messages, Selection(locates=(2, 1)))
+    assert [s.symbol["locate"] for s in found.config.slots] == [2, 1]
+
+
+@pytest.mark.parametrize("selection, message", [
+    (Selection(symbols=("SYM44",)), r"symbol SYM44 does not occur in these messages; did you mean SYM\d\?"),
+    (Selection(symbols=("QQQ",)), "symbol QQQ does not occur in these messages$"),
+    (Selection(locates=(77,)), "locate 77 does not occur"),
+    (Selection(top=0), "must be 1 or more, not 0"),
+    (Selection(top=9), "5 symbols do not fit a device of 4 slots"),
+])  # fmt: skip
+def test_derive_wrong_selection_is_named(selection, message):
+    with pytest.raises(UserError, match=message):
+        derived(flow(1, 200, locates=(1, 2, 3, 4, 5)), selection)
+
+
+def test_derive_without_symbols_is_refused():
+    with pytest.raises(UserError, match="no message names a symbol"):
+        derived([system_event("O"), b"", b"z" * 20])
+
+
+def test_derive_assumes_trading_where_no_state_is_told():
+    messages = [directory(1, "A"), directory(2, "B"), trading_action("T", 2, "B")]
+    found = derived(messages)
+    assert found.assumed_trading == ("A",)
+    assert [s.symbol["assume_trading"] for s in found.config.slots] == [0, 1]
+    assert found.shares_in_window == (1.0, 1.0)
+
+
+def test_derive_locate_without_a_name_has_a_blank_symbol():
+    found = derived([directory(1, "A"), delete(5, 2)], Selection(locates=(2,)))
+    assert found.symbols == ("",)
+    assert found.peak_live_orders == 0
+
+
+@pytest.mark.parametrize(
+    "tick_e4, middle_e4", [(100, 3_210_000), (1, 5_000), (500, 1_000_000), (1000, 2_000_000), (50, 70_000)]
+)
+def test_derive_finds_tick_and_window(tick_e4, middle_e4):
+    found = derived(flow(2, 3_000, locates=(1,), tick_e4=tick_e4, middle_e4=middle_e4))
+    row = found.config.slots[0].symbol
+    assert row["tick_e4"] == tick_e4
+    assert row["base_e4"] <= middle_e4 < row["base_e4"] + row["span_e4"]
+    assert found.shares_in_window[0] > 0.99
+
+
+def test_derive_stub_quotes_cost_no_window():
+    messages = [directory(1), add(1, "B", 1, 100), add(2, "S", 1, 1_999_999_900), *flow(3, 2_000, locates=(1,))]
+    assert derived(messages).shares_in_window[0] > 0.99
+
+
+def test_derive_order_off_the_tick_makes_the_tick_finer():
+    messages = [directory(1), add(1, "B", 1, 1_000_050), add(2, "S", 1, 1_000_150), add(3, "B", 1, 1_000_000)]
+    messages += [cancel(3, 0)] * 50
+    assert derived(messages).config.slots[0].symbol["tick_e4"] == 50
+
+
+def test_derive_order_off_the_tick_counts_only_while_it_lives():
+    messages = [directory(1), add(1, "B", 1, 1_000_000), add(2, "S", 1, 1_000_100), add(3, "B", 1, 999_925)]
+    messages += [replace(3, 4, 1, 999_935), replace(4, 5, 1, 999_900), execute(5, 1), delete(5)]
+    messages += [add(6 + n, "B", 1, 999_900) for n in range(60)]
+    assert derived(messages).config.slots[0].symbol["tick_e4"] == 100
+
+
+def test_derive_triggers_use_every_kind_and_fire():
+    messages = flow(4, 6_000, locates=(1, 2, 3, 4), width=30)
+    found = derived(messages)
+    kinds = {row["kind"] for slot in found.config.slots for row in slot.triggers}
+    assert kinds == {TriggerKind.TAKE, TriggerKind.IMBALANCE, TriggerKind.SPREAD}
+    assert found.fires > 40
+
+
+def test_derive_kind_that_would_hardly_fire_gives_way():
+    messages = [directory(1), *[add(n, "B", n, 1_000_000) for n in range(1, 10)]]
+    messages += [add(100 + n, "B", n, 1_000_000 + 100 * n) for n in range(1, 10)]
+    messages += [delete(100 + n) for n in range(9, 0, -1)] * 2
+    for turn in range(6):
+        messages += [add(200 + turn, "B", 5, 1_000_500), delete(200 + turn)]
+    sell = derived(messages).config.slots[0].triggers[SELL]
+    assert sell["kind"] == TriggerKind.TAKE
+
+
+def test_derive_real_file_gives_orders_of_which_some_are_rejected(data_dir):
+    data = (data_dir / "itch" / "real_aapl_20200130_pre.itch").read_bytes()
+    messages, position = [], 0
+    while position < len(data):
+        size = int.from_bytes(data[position : position + 2], "big")
+        messages.append(data[position + 2 : position + 2 + size])
+        position += 2 + size
+    sizes = LADDER["medium"]
+    pipeline = ReferencePipeline(derived(messages, sizes=sizes).config, sizes)
+    pipeline.load()
+    run = NominalRun(pipeline)
+    valid = total = 0
+    for step in run.run((feed_frame(n + 1, [m]) for n, m in enumerate(messages)), 14):
+        if step.update is not None and not step.update.every_slot:
+            total += 1
+            valid += step.update.validity == 0
+    assert valid >= 0.99 * total
+    assert len(run.order_frames) >= 100
+    assert pipeline.counters()["rejected"] > 0
+    assert pipeline.violations == []
+
+
+def test_demo_config_plants_what_rejects():
+    found = derived(flow(5, 3_000, locates=(1, 2, 3, 4)))
+    config = demo_config(found)
+    assert config.slots[-3].triggers[SELL]["quantity"] == QUANTITY_END_SHARES
+    assert config.slots[-2].triggers[BUY]["quantity"] > config.slots[-2].limits["max_quantity"]
+    assert {a.action for a in config.actions} == {"acknowledge", "kill", "arm", "session_close", "session_open"}
+    assert [a.seq for a in config.actions] == sorted(a.seq for a in config.actions)
+
+
+def test_demo_config_of_few_symbols_changes_no_slot():
+    found = derived(flow(5, 500, locates=(1, 2)))
+    assert demo_config(found).slots == found.config.slots
+
+
+# Pieces.
+
+
+def test_percentile_is_the_value_not_exceeded():
+    counts = Counter({10: 50, 20: 45, 30: 5})
+    assert [percentile(counts, share) for share in (0.0, 0.5, 0.51, 0.95, 0.96, 1.0)] == [10, 10, 20, 20, 30, 30]
+    assert percentile({}, 0.5) == 0
+
+
+ranges = st.dictionaries(
+    st.tuples(st.integers(1, 60), st.integers(0, 20)).map(lambda r: (100 * r[0], 100 * (r[0] + r[1]))),
+    st.integers(1, 9),
+    max_size=12,
+)
+
+
+@given(ranges)
+def test_best_base_holds_as_much_as_any_window(found):
+    tick, span = 100, 1_000
+    base, inside = best_base(found, tick, span)
+
+    def held(base):
+        return sum(n for (low, high), n in found.items() if base <= low and high <= base + span - tick)
+
+    assert base % tick == 0
+    assert inside == max(held(b) for b in range(0, 8_100, tick))
+    assert inside == held(base) or not inside
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40))
+def test_crossings_count_every_rise(moves):
+    crossings = derive._Crossings()
+    for before, after in moves:
+        if after > before:
+            crossings.rise(before, after)
+    counts = {at: sum(b < at <= a for b, a in moves) for at in range(1, 13)}
+    most, where = crossings.best()
+    assert most == max(counts.values())
+    assert not most or counts[where] == most
+
+
+def test_statistics_stay_bounded(monkeypatch):
+    monkeypatch.setattr(derive, "_GRID_ENTRIES_MAX", 50)
+    monkeypatch.setattr(derive, "_SPREAD_GRID_MAX", 50)
+    numbers = derive.SymbolStatistics()
+    for n in range(500):
+        numbers.add((100_000 + n, 1, 200_000 + 3 * n, 1))
+    assert len(numbers.ranges) <= 51
+    assert sum(numbers.ranges.values()) == 500
+    assert len(numbers.half_spreads) <= 51
+    assert numbers.grid_e4 > 1
+
+
+def test_statistics_of_crossed_one_sided_and_empty_books():
+    numbers = derive.SymbolStatistics()
+    for bbo in ((0, 0, 0, 0), (100, 1, 0, 0), (0, 0, 120, 1), (130, 1, 120, 1)):
+        numbers.add(bbo)
+    assert (numbers.messages, numbers.free) == (4, 1)
+    assert numbers.ranges == {(100, 100): 1, (120, 120): 1, (120, 130): 1}
+
+
+def test_feed_row_of_a_captured_frame():
+    row = feed_row_of(feed_frame(7, [directory()], session=b"000000001A", vlan=True, port=99, ip=0x01020304))
+    assert row == {
+        "dst_ip": 0x01020304, "dst_port": 99, "session": int.from_bytes(b"000000001A", "big"), "first_seq": 7,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [
+    b"", feed_frame(1, [])[:61], frame(mold(1, []), ethertype=0x86DD), frame(mold(1, []), protocol=6),
+    frame(mold(1, []), version_ihl=0x46),
+])  # fmt: skip
+def test_feed_row_of_another_frame_is_none(data):
+    assert feed_row_of(data) is None
