@@ -115,14 +115,17 @@ class Orders(wiring.Component):
         "payload_slips": "the output loads the next word although the one before was held up at the payload's start",
         "inject_sum_misses_last": "the last word of a host message is left out of the checksum",
     }
+    #: The kill switch acts at the last register; the trace record is of the cycle in which the first word is presented.
+    combinational_paths = (("kill", "o__valid"), ("kill", "trace__payload"), ("now", "trace__payload"))
+    unused_inputs = ("cfg_session__select", "cfg_peer__select")
     #: Cycles from a session row's commit between frames until orders are taken.
     SETTLE_CYCLES = 8
+    #: From the transfer of a host message's last word to its first word on `o`, where nothing else leaves.
+    INJECT_CYCLES = 5
     latency_cycles = {
         ("i", "o", "idle"): (1, 1),
         # From `valid` on `i`; a host message of up to 16 words has begun, `o` is not held up.
         ("i", "o", "behind_inject"): (2, 17),
-        # From the transfer of the last word in.
-        ("i_inject", "o", "idle"): (5, 5),
         ("o", "o_copy", "any"): (1, 1),
         ("o", "done", "any"): (1, 1),
     }

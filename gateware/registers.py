@@ -83,7 +83,7 @@ class Registers(wiring.Component):
     latency_cycles = {
         ("bus", "kill", "write"): (1, 1),
         ("bus", "clear", "write"): (1, 1),
-        ("bus", "bus", "read"): (READ_CYCLES, READ_CYCLES),
+        ("bus__r_en", "bus__r_valid", "read"): (READ_CYCLES, READ_CYCLES),
         **{("bus", f"cfg_{row}", "commit"): (1, 1) for row in ROW_PORTS},
         **{("bus", f"cfg_{row}", "shadow"): (1, 1) for row in ROW_PORTS},
     }

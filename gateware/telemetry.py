@@ -1,5 +1,8 @@
 """Stage `telemetry`: the stages' trace records to the host in Ethernet frames, and latency histograms on the device."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
@@ -107,7 +110,8 @@ class Telemetry(wiring.Component):
             queues.append(queue)
             lost.append(missed)
             counts.append(self._count(m, stage, valid, seen))
-        m.d.sync += self.bin_count.eq(Array([*counts, Const(0, 32), Const(0, 32)])[self.bin_select[5:]])
+        chosen = [Mux(self.bin_select[5:] == number, count, 0) for number, count in enumerate(counts)]
+        m.d.sync += self.bin_count.eq(reduce(or_, chosen))
 
         missing = Signal(range(len(lost) + 1))
         m.d.sync += missing.eq(

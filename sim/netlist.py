@@ -263,4 +263,8 @@ def _number(tree: Any) -> int:
             return int(text)
         base = text.split("'")[1].lstrip("s")
         return int(base[1:], {"h": 16, "d": 10, "b": 2, "o": 8}[base[0]])
+    # An assignment to several parts at once has its bounds as sums of constants.
+    if kind == "DFOperator" and tree.operator in ("Plus", "Minus"):
+        left, right = (_number(n) for n in tree.nextnodes)
+        return left + right if tree.operator == "Plus" else left - right
     raise ValueError(f"{kind} is no constant")

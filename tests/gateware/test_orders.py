@@ -225,7 +225,7 @@ def test_orders_host_message_of_each_length_leaves_also_when_killed(length):
     assert frame[54:] == bytes(range(1, 1 + length))
     given = 30 + -(-length // 8) - 1
     begun = next(c for c, now in enumerate(log) if now.o is not None)
-    assert begun - given == Orders.latency_cycles["i_inject", "o", "idle"][0]
+    assert begun - given == Orders.INJECT_CYCLES
 
 
 def test_orders_host_message_too_long_is_dropped_and_the_next_one_taken():
