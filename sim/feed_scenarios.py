@@ -179,7 +179,9 @@ def check(
         (d.record.seq, d.data) if d.record.item == FeedItem.MESSAGE else (d.record.notice, d.record.seq, d.record.count)
         for d in deliveries
     ]
-    for number, (found, want) in enumerate(zip(reassembled(seen), expected, strict=True)):
+    delivered = reassembled(seen)
+    assert len(delivered) == len(expected), f"{len(delivered)} deliveries, the model says {len(expected)}"
+    for number, (found, want) in enumerate(zip(delivered, expected, strict=True)):
         assert found == want, f"delivery {number} is {found}, the model says {want}"
     for cycle, w in seen.words:
         if w["start"] or w["end"]:
@@ -189,7 +191,7 @@ def check(
     ends = iter(w["stamp"] for _, w in seen.words if w["end"])
     for _, got in seen.trace:
         if got["item"] == FeedItem.MESSAGE:
-            assert got["stamp"] == next(ends), f"message {got['seq']} has another stamp than its last byte"
+            assert got["stamp"] == next(ends, None), f"message {got['seq']} has another stamp than its last byte"
     for name, value in seen.counters.items():
         assert value == model.counters[name], f"counter {name} is {value}, the model says {model.counters[name]}"
     return model

@@ -9,6 +9,7 @@ from amaranth.sim import Simulator
 
 from tickgate.gateware.feed import LATENCY_CYCLES, Feed
 from tickgate.sim import feed_scenarios as scenarios
+from tickgate.sim.benches import feed as bench
 from tickgate.sim.feed_scenarios import ROW, Cycle, Frame, Seen, message, packet_bytes, udp_frame
 from tickgate.sw.spec.events import FEED_TRACE, FEED_WORD, FeedItem, Notice
 from tickgate.sw.spec.registers import counter_names
@@ -58,11 +59,11 @@ def run(cycles, faults=frozenset(), row=ROW):
     return seen
 
 
-def check(frames, cycles=None, *, busy=(), **kwargs):
+def check(frames, cycles=None, *, busy=(), row=ROW, **kwargs):
     """Frames one after the other through the stage; equal to the model, word for word."""
     cycles = cycles or scenarios.plan(frames)
-    seen = run(cycles, **kwargs)
-    model = scenarios.check(seen, cycles, frames, latency=LATENCY_CYCLES, busy=busy)
+    seen = run(cycles, row=row, **kwargs)
+    model = scenarios.check(seen, cycles, frames, latency=LATENCY_CYCLES, busy=busy, row=row)
     return seen, model
 
 
@@ -153,6 +154,50 @@ def test_feed_with_both_lines_busy_takes_the_frame_that_began_first(seed):
     frames, cycles, busy = scenarios.crossed(random.Random(seed), 60)
     assert busy
     check(frames, cycles, busy=busy)
+
+
+def _traffic_of(*kinds, seed=11, frames=40):
+    return list(scenarios.traffic(random.Random(seed), frames, kinds=dict.fromkeys(("plain", *kinds), 1)))
+
+
+def _crossing():
+    frames, cycles, busy = scenarios.crossed(random.Random(1), 30)
+    return {"frames": frames, "cycles": cycles, "busy": busy}
+
+
+def _past_the_carry():
+    """The first message number with a carry into bit 14 lies a few frames ahead."""
+    row = {**ROW, "first_seq": (1 << 14) - 5}
+    frames = [Frame(udp_frame(packet_bytes(row["first_seq"] + n, [message(random.Random(n), 20)]))) for n in range(12)]
+    return {"frames": frames, "row": row}
+
+
+#: Traffic that must show each planted fault.
+FAULT_TRAFFIC = {
+    "wrong_lane": lambda: {"frames": _traffic_of()},
+    "checksum_carry_lost": lambda: {"frames": _traffic_of("checksum")},
+    "tag_ignored": lambda: {"frames": _traffic_of()},
+    "overlap_off_by_one": lambda: {"frames": _traffic_of("overlap")},
+    "sequence_carry_lost": _past_the_carry,
+    "gap_silent": lambda: {"frames": _traffic_of("heartbeat_ahead")},
+    "padding_counts": lambda: {"frames": _traffic_of("block_overrun")},
+    "end_ungated": lambda: {"frames": _traffic_of("truncated")},
+    "fcs_silent": lambda: {"frames": _traffic_of("error")},
+    "line_b_cuts_in": _crossing,
+}
+
+
+def test_feed_every_fault_has_its_traffic():
+    assert set(FAULT_TRAFFIC) == set(Feed.FAULTS)
+    assert set(bench.FAULTS) <= set(Feed.FAULTS)
+
+
+@pytest.mark.parametrize("fault", Feed.FAULTS)
+def test_feed_with_a_planted_fault_differs_from_the_model(fault):
+    traffic = FAULT_TRAFFIC[fault]()
+    check(**traffic)
+    with pytest.raises(AssertionError):
+        check(**traffic, faults=frozenset({fault}))
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
