@@ -21,21 +21,18 @@ def plain() -> str:
     return build.to_verilog(Top(SIZES, trace=False), name="top")
 
 
-@pytest.fixture(scope="module")
-def traced() -> str:
-    return build.to_verilog(Top(SIZES), name="top")
-
-
 def ports(text: str) -> set[str]:
     top = text[text.index("\nmodule top(") :]
     return set(re.findall(r"^  (?:in|out)put (?:\[\d+:0\] )?(\w+);", top[: top.index("\nendmodule")], re.MULTILINE))
 
 
-def test_top_for_hardware_has_no_trace_port(plain, traced):
-    assert {p for p in ports(traced) if p.startswith("trace_")} == {
-        f"trace_{stage}__{part}" for stage in TRACES for part in ("payload", "valid")
-    }
-    assert ports(plain) == {p for p in ports(traced) if not p.startswith("trace_")}
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_top_for_hardware_has_no_trace_port(plain):
+    traced = {name for name in Top(SIZES).signature.members if name.startswith("trace_")}
+    assert traced == {f"trace_{stage}" for stage in TRACES}
+    assert not {port for port in ports(plain) if port.startswith("trace")}
+    assert {"i_a__payload", "o_orders__valid", "o_telemetry__ready"} <= ports(plain)
+    gc.collect()  # while the component that is never used may still complain
 
 
 def test_top_for_hardware_holds_no_fault_hook(plain):
