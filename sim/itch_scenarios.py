@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tickgate.sw.model.itch import Itch as Model
 from tickgate.sw.spec import itch
 from tickgate.sw.spec.events import Notice
+from tickgate.sw.spec.normalise import RULES
 from tickgate.sw.spec.units import WORD_BYTES
 
 #: Values of one-byte fields that mean something.
@@ -61,8 +63,10 @@ def traffic(rng: random.Random, count: int, locates: list[int], *, first_seq: in
         yield Item(data, seq, notice)
 
 
-def feed_words(rng: random.Random, items: list[Item], *, packet: int = 4) -> Iterator[dict[str, int] | None]:
-    """The items as FEED_WORD values, packets of up to `packet` messages in any lane, None between packets.
+def feed_words(
+    rng: random.Random, items: list[Item], *, packet: int = 4, lead: int | None = None
+) -> Iterator[dict[str, int] | None]:
+    """The items as FEED_WORD values, packets of up to `packet` messages in any lane (or `lead`), None between packets.
 
     Bytes between the messages are random, so that whatever is taken from there shows.
     """
@@ -70,8 +74,8 @@ def feed_words(rng: random.Random, items: list[Item], *, packet: int = 4) -> Ite
     while at < len(items):
         run = items[at : at + rng.randint(1, packet)]
         at += len(run)
-        lead = rng.randrange(WORD_BYTES)
-        stream = bytearray(rng.choices(range(256), k=lead))
+        first_lane = rng.randrange(WORD_BYTES) if lead is None else lead
+        stream = bytearray(rng.choices(range(256), k=first_lane))
         marks: dict[int, dict[str, int]] = {}
         for item in run:
             begin, end = divmod(len(stream), WORD_BYTES), divmod(len(stream) + len(item.data) - 1, WORD_BYTES)
@@ -87,3 +91,48 @@ def feed_words(rng: random.Random, items: list[Item], *, packet: int = 4) -> Ite
             yield {"data": int.from_bytes(part, "little"), **marks.get(number, {})}
         for _ in range(rng.choice((1, 7, 12))):
             yield None
+
+
+def expectation(
+    words: Iterable[dict[str, int] | None], items: list[Item], locates: list[int]
+) -> tuple[Model, list[dict[str, int]], list[dict[str, int]]]:
+    """The model after these words (`locates` by slot), its trace records and its events, without measured fields."""
+    model = Model({locate: slot for slot, locate in enumerate(locates)})
+    by_seq, open_seq = {item.seq: item for item in items}, 0
+    out: list[tuple[Any, Any]] = []
+    for values in words:
+        if values is None:
+            continue
+        if values.get("end"):
+            out.append(model.message(open_seq, by_seq[open_seq].data))
+        if values.get("notice"):
+            out.append(model.notice(values["notice"], values["notice_seq"]))
+        if values.get("start"):
+            open_seq = values["seq"]
+    records = [untimed(record._asdict()) for record, _ in out]
+    events = [untimed(event._asdict()) for _, event in out if event is not None]
+    return model, records, events
+
+
+def untimed(values: dict[str, int]) -> dict[str, int]:
+    """A record without its measured fields."""
+    return {name: int(value) for name, value in values.items() if name not in ("cycle", "stamp")}
+
+
+def deciding_stamps(words: list[dict[str, int] | None], items: list[Item]) -> dict[int, int]:
+    """Sequence number to the cycle of the word that holds the message's deciding byte; words stand a cycle each."""
+    by_seq, out = {item.seq: item for item in items}, {}
+    for now, values in enumerate(words):
+        if values is None or not values.get("start"):
+            continue
+        data = by_seq[values["seq"]].data
+        rule = RULES.get(data[0])
+        offset = rule.deciding_offset if rule is not None and rule.deciding else len(data) - 1
+        behind = (values["start_lane"] + offset) // WORD_BYTES
+        for at in range(now, len(words)):
+            if words[at] is not None:
+                if not behind:
+                    out[values["seq"]] = at
+                    break
+                behind -= 1
+    return out
