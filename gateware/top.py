@@ -67,6 +67,16 @@ class Top(wiring.Component):
         for fault, text in component.FAULTS.items()
     }
     COUNTERS: tuple[str, ...] = ()
+    #: The path of an order through the stages: component, port in, port out, class of event.
+    ORDER_PATH = (
+        ("feed", "i_a", "o"),
+        ("itch", "i", "o"),
+        ("book", "i", "o"),
+        ("trigger", "i", "o_intents"),
+        ("risk", "i_intents", "o"),
+        ("orders", "i", "o"),
+    )
+    latency_cycles = {("bus", "o_orders", "kill"): (1, 1)}
 
     def __init__(self, sizes: Sizes, *, trace: bool = True, build_id: int = 0, faults: frozenset[str] = frozenset()):
         if unknown := sorted(faults - set(self.FAULTS)):
@@ -95,16 +105,28 @@ class Top(wiring.Component):
         """What the register `build_id` tells."""
         return self._build_id
 
+    @property
+    def order_cycles(self) -> int:
+        """Fewest cycles from the word with the deciding byte at `i_a` to an order's first word: the stages' sum."""
+        total = 0
+        for stage, source, sink in self.ORDER_PATH:
+            table = self._stage(stage).latency_cycles
+            total += min(low for (start, end, _), (low, _) in table.items() if (start, end) == (source, sink))
+        return total
+
+    def _stage(self, name: str):
+        component = COMPONENTS[name]
+        sized = (self._sizes,) if name in SIZED else ()
+        return component(*sized, faults=self._faults_of(name))
+
     def _faults_of(self, stage: str) -> frozenset[str]:
         return frozenset(f.split(".", 1)[1] for f in self._faults if f.startswith(f"{stage}."))
 
     def elaborate(self, platform):
         m = Module()
         stages = {}
-        for name, component in COMPONENTS.items():
-            sized = (self._sizes,) if name in SIZED else ()
-            stages[name] = component(*sized, faults=self._faults_of(name))
-            m.submodules[name] = stages[name]
+        for name in COMPONENTS:
+            m.submodules[name] = stages[name] = self._stage(name)
         feed, itch, book, trigger = (stages[n] for n in ("feed", "itch", "book", "trigger"))
         risk, orders, telemetry = (stages[n] for n in ("risk", "orders", "telemetry"))
         m.submodules.registers = registers = Registers(

@@ -299,6 +299,7 @@ async def every_stage_matches_the_model_and_the_twin(dut: Any) -> None:
         await recorded.read_counters()
         result = compare(recorded, config, frames, injected, loaded)
         orders += result.orders
+        check_latency(recorded, pressure)
         check_with_scapy([frame for _, frame in recorded.frames()])
         check_telemetry(recorded)
     assert orders >= 10, f"only {orders} orders left"
@@ -309,6 +310,19 @@ def check_with_scapy(frames: list[bytes]) -> None:
     from tickgate.sim.benches.orders import check_with_scapy
 
     check_with_scapy(frames)
+
+
+#: From the word with the deciding byte at the input to an order's first word, where nothing is in its way.
+ORDER_CYCLES = 29
+
+
+def check_latency(recorded: Recording, pressure: str) -> None:
+    """The shortest way of an order is what the stages' tables add up to."""
+    orders = recorded.traces()["orders"]
+    sent = orders[orders["item"] == OrderItem.ORDER]
+    if len(sent):
+        least = int((sent["cycle"] - sent["stamp"]).min())
+        assert least >= ORDER_CYCLES and (pressure != "none" or least == ORDER_CYCLES), f"an order took {least} cycles"
 
 
 def check_telemetry(recorded: Recording) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tickgate.gateware import build
 from tickgate.gateware.top import COUNTER_SOURCES, Top
+from tickgate.sim.benches import top as bench
 from tickgate.sw.spec.events import TRACES
 from tickgate.sw.spec.registers import counter_names
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
@@ -72,6 +73,12 @@ def test_top_verilog_is_the_same_each_time():
     assert build.to_verilog(stage(SIZES, frozenset()), "orders") == build.to_verilog(
         stage(SIZES, frozenset()), "orders"
     )
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_top_order_latency_of_the_bench_is_the_sum_of_the_stages():
+    assert Top(SIZES).order_cycles == bench.ORDER_CYCLES
+    gc.collect()  # while the components that are never used may still complain
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
