@@ -86,12 +86,13 @@ def build(stage: str, faults: frozenset[str] = frozenset(), waves: bool = False)
         (folder / "inputs").write_text("\n".join(_inputs(component)))
         os.environ.update({k: v for k, v in verilator.environment().items() if k in ("PATH", "MAKEFLAGS")})
         runner = get_runner("verilator")
+        # No -CFLAGS: it would optimise the long tables of names too, which takes minutes and gains nothing.
         runner.build(
             sources=[folder / "bench.v"],
             hdl_toplevel="bench",
             build_dir=folder / "obj",
             build_args=["--x-initial", "0", "--x-assign", "0", "-Wno-fatal", "-Wno-WIDTH", "-Wno-UNOPTFLAT", "-O3",
-                        "-CFLAGS", "-O1", "--output-split", "8000"],
+                        "--output-split", "8000"],
             waves=waves,
             timescale=("1ns", "1ps"),
             log_file=folder / "build.log",
