@@ -1,5 +1,7 @@
 """The whole device: every stage, composed by the ports they share."""
 
+from typing import Any
+
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -17,7 +19,7 @@ from tickgate.sw.spec.events import FRAME_WORD, TRACES
 from tickgate.sw.spec.sizes import Sizes
 
 #: The component of each stage in pipeline order; `registers` is made of what they count.
-COMPONENTS = {
+COMPONENTS: dict[str, Any] = {
     "feed": Feed,
     "itch": Itch,
     "book": Book,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +117,7 @@ class Stimulus:
     items: list[dict[str, int]] = field(default_factory=list)
     seq: int = 0
 
-    def run(self) -> Iterator[dict[str, int | None]]:
+    def run(self) -> Generator[dict[str, Any], Cycle, None]:
         """Inputs of each cycle; send the `Cycle` that came of them back."""
         rng = self.rng
         gaps, stalls, inject_gaps = self.idle(rng), self.backpressure(rng), self.idle(rng)
@@ -372,7 +372,7 @@ async def run(dut: Any, stimulus: Stimulus) -> list[Cycle]:
             o_ready=inputs["o_ready"], o_copy=value(dut.o_copy__valid, dut.o_copy__payload),
             trace=value(dut.trace__valid, dut.trace__payload), done=int(dut.done.value),
             session_ok=int(dut.session_ok.value), session_open=int(dut.session_open.value),
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
         log.append(seen)
         try:
             inputs = steps.send(seen)

@@ -1,5 +1,7 @@
 """Two devices side by side: one with every trace connected, one as it is built for hardware."""
 
+from typing import Any
+
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -40,7 +42,7 @@ class Twins(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.first = first = Top(self._sizes, trace=True, faults=self._faults)
         m.submodules.second = second = Top(self._sizes, trace=False, faults=self._faults)
