@@ -9,6 +9,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from tickgate.sim import cocotb_lib
+from tickgate.sim.order_scenarios import check_with_scapy
 from tickgate.sw.spec import soup, telemetry
 from tickgate.sw.spec.events import FRAME_WORD, TRACES, OrderItem
 from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, counter_names
@@ -303,13 +304,6 @@ async def every_stage_matches_the_model_and_the_twin(dut: Any) -> None:
         check_with_scapy([frame for _, frame in recorded.frames()])
         check_telemetry(recorded)
     assert orders >= 10, f"only {orders} orders left"
-
-
-def check_with_scapy(frames: list[bytes]) -> None:
-    """scapy builds every frame again."""
-    from tickgate.sim.benches.orders import check_with_scapy
-
-    check_with_scapy(frames)
 
 
 #: From the word with the deciding byte at the input to an order's first word, where nothing is in its way.

@@ -10,8 +10,8 @@ from amaranth.sim import Simulator
 
 from tickgate.gateware.orders import INJECT_SIZE_MAX, Orders
 from tickgate.sim import cocotb_lib
-from tickgate.sim.benches import orders as bench
-from tickgate.sim.benches.orders import Cycle, Outcome, Stimulus
+from tickgate.sim import order_scenarios as scenarios
+from tickgate.sim.order_scenarios import Cycle, Outcome, Stimulus
 from tickgate.sw.model import orders as model
 from tickgate.sw.spec import events
 from tickgate.sw.spec.rows import PEER_ROW, SESSION_ROW
@@ -74,7 +74,7 @@ def play(dut: Orders, stimulus) -> tuple[list[Cycle], dict[str, int]]:
 
 def outcome_of(stimulus: Stimulus, faults: frozenset[str] = frozenset()) -> Outcome:
     log, counters = play(Orders(faults=faults), stimulus)
-    return bench.check(log, counters)
+    return scenarios.check(log, counters)
 
 
 def stimulus(name: str, idle: str = "quarter", pressure: str = "quarter", orders: int = 20, injects: int = 8, **rest):
@@ -94,13 +94,13 @@ def decode_with_oracles(frame: bytes) -> dict[str, object]:
 def test_orders_under_back_pressure_match_the_model(pressure, firm):
     outcome = outcome_of(stimulus(f"{pressure} {firm}", pressure=pressure, firm=firm))
     assert len(outcome.frames) == 28
-    bench.check_with_scapy(outcome.frames)
+    scenarios.check_with_scapy(outcome.frames)
 
 
 def test_orders_thousand_random_orders_are_right_to_the_last_byte():
     outcome = outcome_of(stimulus("thousand", "none", "none", orders=1000, injects=0, firm=True))
     assert outcome.items[events.OrderItem.ORDER] == 1000
-    bench.check_with_scapy(outcome.frames[::10])
+    scenarios.check_with_scapy(outcome.frames[::10])
 
 
 def test_orders_rows_written_at_any_time_take_effect_between_frames():
@@ -114,7 +114,7 @@ def test_orders_kill_at_any_time_lets_no_first_word_out():
 
 
 def test_orders_without_firm_have_thirteen_words_and_oracles_read_them():
-    given = bench.random_order(random.Random(5)) | {
+    given = scenarios.random_order(random.Random(5)) | {
         "symbol": int.from_bytes(b"AAPL    ", "big"), "side": 1, "price_e4": 3_211_500, "quantity": 100,
         "tif": ord("3"), "display": ord("Y"), "capacity": ord("P"),
     }  # fmt: skip
@@ -128,7 +128,7 @@ def test_orders_without_firm_have_thirteen_words_and_oracles_read_them():
 
 def test_orders_with_firm_carry_the_appendage_and_oracles_read_it():
     text = {"symbol": int.from_bytes(b"ZXZZT   ", "big"), "tif": ord("0"), "display": ord("N"), "capacity": ord("A")}
-    items = [bench.random_order(random.Random(n)) | text for n in range(3)]
+    items = [scenarios.random_order(random.Random(n)) | text for n in range(3)]
     outcome = outcome_of(stimulus("firm", orders=3, injects=0, firm=True, items=items))
     for frame in outcome.frames:
         assert len(frame) == 110
@@ -169,7 +169,7 @@ def reference_frames(session: dict[str, int], orders: list[dict[str, int]]) -> l
 
 
 def test_orders_checksums_at_every_corner_of_the_carry():
-    session = bench.session_row(random.Random(2), firm=False)
+    session = scenarios.session_row(random.Random(2), firm=False)
     base = dict.fromkeys((f.name for f in events.ORDER.fields), 0)
     # Bits 23:8 of the price are one 16-bit word of the sum: each order gets the value that brings its sum to a corner.
     orders: list[dict[str, int]] = []
@@ -182,18 +182,18 @@ def test_orders_checksums_at_every_corner_of_the_carry():
     corners = {int.from_bytes(frame[TCP_CHECKSUM], "big") for frame in frames}
     assert {0, 1, 0xFFFE} <= corners, corners
     log, counters = play(Orders(), Corner(session, orders))
-    assert bench.check(log, counters).frames == frames
-    bench.check_with_scapy(frames)
+    assert scenarios.check(log, counters).frames == frames
+    scenarios.check_with_scapy(frames)
 
 
 def test_orders_ip_checksum_at_the_carry():
-    session = bench.session_row(random.Random(3), firm=True)
+    session = scenarios.session_row(random.Random(3), firm=True)
     for offset in range(-2, 3):
-        plain = reference_frames(session | {"src_ip": 0x0A000000}, [bench.random_order(random.Random(1))])[0]
+        plain = reference_frames(session | {"src_ip": 0x0A000000}, [scenarios.random_order(random.Random(1))])[0]
         aim = int.from_bytes(plain[IP_CHECKSUM], "big") + offset & 0xFFFF
         row = session | {"src_ip": 0x0A000000 | aim}
-        log, counters = play(Orders(), Corner(row, [bench.random_order(random.Random(1))]))
-        bench.check_with_scapy(bench.check(log, counters).frames)
+        log, counters = play(Orders(), Corner(row, [scenarios.random_order(random.Random(1))]))
+        scenarios.check_with_scapy(scenarios.check(log, counters).frames)
 
 
 class OneInject:
@@ -204,7 +204,7 @@ class OneInject:
 
     def run(self):
         words = [events.FRAME_WORD.pack(w) for w in cocotb_lib.frame_words(self.payload)]
-        session = bench.session_row(random.Random(4), firm=False)
+        session = scenarios.session_row(random.Random(4), firm=False)
         for cycle in range(100):
             seen = yield {
                 "kill": 1,
@@ -221,7 +221,7 @@ class OneInject:
 @pytest.mark.parametrize("length", range(1, INJECT_SIZE_MAX + 1))
 def test_orders_host_message_of_each_length_leaves_also_when_killed(length):
     log, counters = play(Orders(), OneInject(bytes(range(1, 1 + length))))
-    (frame,) = bench.check(log, counters).frames
+    (frame,) = scenarios.check(log, counters).frames
     assert frame[54:] == bytes(range(1, 1 + length))
     given = 30 + -(-length // 8) - 1
     begun = next(c for c, now in enumerate(log) if now.o is not None)
@@ -282,7 +282,7 @@ def test_orders_wait_behind_a_host_message_as_long_as_stated():
 
 
 def test_orders_reset_closes_the_session_and_kills():
-    log, _ = play(Orders(), Corner(bench.session_row(random.Random(1), False), []))
+    log, _ = play(Orders(), Corner(scenarios.session_row(random.Random(1), False), []))
     assert not log[0].session_ok and not log[0].session_open
     assert log[-1].session_ok
 
@@ -293,15 +293,15 @@ def test_orders_planted_fault_is_caught(fault):
         outcome_of(stimulus(fault, pressure="bursts", orders=40, injects=20, firm=True, apart=0.94), frozenset({fault}))
         outcome_of(stimulus(fault, pressure="bursts", orders=60, injects=0, kills=0.08), frozenset({fault}))
         log, counters = play(Orders(faults=frozenset({fault})), Corner(*carry_corner()))
-        bench.check(log, counters)
+        scenarios.check(log, counters)
 
 
 def carry_corner() -> tuple[dict[str, int], list[dict[str, int]]]:
     """A session whose IP header sum carries when the length is added."""
-    session = bench.session_row(random.Random(3), firm=True) | {"src_ip": 0x0A000000}
-    plain = reference_frames(session, [bench.random_order(random.Random(1))])[0]
+    session = scenarios.session_row(random.Random(3), firm=True) | {"src_ip": 0x0A000000}
+    plain = reference_frames(session, [scenarios.random_order(random.Random(1))])[0]
     aim = int.from_bytes(plain[IP_CHECKSUM], "big") + 2
-    return session | {"src_ip": 0x0A000000 | aim}, [bench.random_order(random.Random(1))]
+    return session | {"src_ip": 0x0A000000 | aim}, [scenarios.random_order(random.Random(1))]
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
