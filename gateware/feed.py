@@ -79,11 +79,17 @@ class Feed(wiring.Component):
         "fcs_silent": "an error on the last word of a used frame is not told",
         "line_b_cuts_in": "a frame of line B is taken although line A is in a frame",
     }
+    #: From the word that holds a byte, ends a message, or completes a header that shows a gap (in a tagged frame the
+    #: gap is told a cycle sooner, because the first message begins in that same word).
     latency_cycles = {
-        ("i_a", "o", "word"): (LATENCY_CYCLES, LATENCY_CYCLES),
-        ("i_b", "o", "word"): (LATENCY_CYCLES, LATENCY_CYCLES),
-        ("i_a", "trace", "message"): (LATENCY_CYCLES, LATENCY_CYCLES + 1),
-        ("i_b", "trace", "message"): (LATENCY_CYCLES, LATENCY_CYCLES + 1),
+        (line, sink, what): bounds
+        for line in ("i_a", "i_b")
+        for sink, what, bounds in (
+            ("o", "word", (LATENCY_CYCLES, LATENCY_CYCLES)),
+            ("o", "gap", (LATENCY_CYCLES - 1, LATENCY_CYCLES)),
+            ("trace", "message", (LATENCY_CYCLES, LATENCY_CYCLES + 1)),
+            ("trace", "gap", (LATENCY_CYCLES - 1, LATENCY_CYCLES)),
+        )
     }
 
     def __init__(self, *, faults: frozenset[str] = frozenset()):

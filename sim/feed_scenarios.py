@@ -192,6 +192,8 @@ def check(
     for _, got in seen.trace:
         if got["item"] == FeedItem.MESSAGE:
             assert got["stamp"] == next(ends, None), f"message {got['seq']} has another stamp than its last byte"
+            after = got["cycle"] - got["stamp"]
+            assert latency <= after <= latency + 1, f"message {got['seq']} was told {after} cycles after its last byte"
     for name, value in seen.counters.items():
         assert value == model.counters[name], f"counter {name} is {value}, the model says {model.counters[name]}"
     return model
@@ -258,13 +260,13 @@ def traffic(rng: random.Random, frames: int, *, first: int = 1, kinds: dict[str,
     names, weights = list(shares), list(shares.values())
     for _ in range(frames):
         kind = rng.choices(names, weights)[0]
-        frame = _frame(rng, kind, model.expected)
+        data = _frame(rng, kind, model.expected)
         mark = None
         if rng.random() < 0.08:
             mark = max(0, model.expected + rng.randint(-2, 8))
             model.mark(mark)
         error = kind == "error" or rng.random() < 0.01
-        frame = Frame(frame, rng.randint(0, 1), error, mark, kind)
+        frame = Frame(data, rng.randint(0, 1), error, mark, kind)
         model.frame(frame.data, frame.error, frame.port)
         yield frame
 

@@ -99,7 +99,8 @@ def with_gaps(
     rng: random.Random, words: list[dict[str, int] | None], pattern: cocotb_lib.Pattern
 ) -> list[dict[str, int] | None]:
     """The words with idle cycles between them."""
-    gaps, out = pattern(rng), []
+    gaps = pattern(rng)
+    out: list[dict[str, int] | None] = []
     for values in words:
         while next(gaps):
             out.append(None)

@@ -124,7 +124,11 @@ def test_feed_before_a_row_is_committed_delivers_nothing():
 @pytest.mark.parametrize("vlan", [False, True])
 def test_feed_when_a_gap_ends_at_the_mark_tells_gap_then_mark(vlan):
     frame = udp_frame(packet_bytes(9, [message(random.Random(1), 20)]), vlan=vlan)
-    seen, _ = check([Frame(frame, mark=9)])
+    cycles = scenarios.plan([Frame(frame, mark=9)])
+    seen, _ = check([Frame(frame, mark=9)], cycles)
+    header = next(now for now, cycle in enumerate(cycles) if cycle.words[0]) + (8 if vlan else 7)
+    told = next(now for now, r in seen.trace if r["notice"] == Notice.GAP)
+    assert told - header == Feed.latency_cycles["i_a", "trace", "gap"][0 if vlan else 1]
     assert [r["notice"] for _, r in seen.trace if r["item"] == FeedItem.NOTICE] == [
         Notice.NEW_SESSION,
         Notice.GAP,
