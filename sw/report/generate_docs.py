@@ -10,8 +10,10 @@ With `--check` nothing is written; the exit status is 1 when a file is not what 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import sys
+import warnings
 from pathlib import Path
 
 from tickgate.sw.files.atomic import atomic_output
@@ -39,10 +41,13 @@ def pages(docs: Path) -> dict[Path, str]:
     """Every generated file with the text that it must have."""
     out = {docs / "reference" / name: text for name, text in reference_pages.pages().items()}
     stages = importlib.import_module(GATEWARE).STAGES
-    for path in sorted((docs / "stages").glob("*.md")):
-        out[path] = _filled(path, stage_pages.interface(path.stem, stages[path.stem]))
-    results = docs / "results.md"
-    out[results] = _filled(results, stage_pages.latencies(stages))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # components that are looked at and never become part of a design
+        for path in sorted((docs / "stages").glob("*.md")):
+            out[path] = _filled(path, stage_pages.interface(path.stem, stages[path.stem]))
+        results = docs / "results.md"
+        out[results] = _filled(results, stage_pages.latencies(stages))
+        gc.collect()
     return out
 
 

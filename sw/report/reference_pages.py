@@ -61,7 +61,7 @@ def _first_line(doc: str | None) -> str:
 
 
 def _fields(message: Message) -> str:
-    body = []
+    body: list[tuple[Any, ...]] = []
     for f in message.fields:
         values = ", ".join(f"`{value}` {text}" if value.strip() else f"blank {text}" for value, text in f.values)
         body.append((f.offset, f.size, f"`{f.name}`", f.kind.value, f.doc + (f": {values}" if values else "")))
@@ -137,8 +137,8 @@ def _ouch() -> str:
     ]
     return "\n\n".join([
         f"# OUCH 5.0\n\n{_first_line(ouch.__doc__)} {_source('ouch')}",
-        "Two revisions are in use; in the newer one every message ends in an appendage. Both are read: the packet's length "
-        "decides which it is.",
+        "Two revisions are in use; in the newer one every message ends in an appendage. Both are read: the packet's "
+        "length decides which it is.",
         "## Inbound", both(ouch.INBOUND, ouch.INBOUND_EXTENDED),
         *(_message(m, "###") for m in ouch.INBOUND.values()),
         "## Outbound", both(ouch.OUTBOUND, ouch.OUTBOUND_EXTENDED),
@@ -162,8 +162,8 @@ def _registers() -> str:
         "# Registers",
         f"{_first_line(registers.__doc__)} {_source('registers')}",
         "Registers are 32 bits wide at byte offsets; a wider field takes several, lowest word first. A row of the "
-        "configuration is written into its shadow registers and taken over whole, in one cycle, by a write to its commit "
-        "register. Counters wrap. Every reset value is 0.",
+        "configuration is written into its shadow registers and taken over whole, in one cycle, by a write to its "
+        "commit register. Counters wrap. Every reset value is 0.",
         f"Map version {registers.MAP_VERSION}, hash `{registers.map_hash():#010x}`: what the register `map_hash` of a "
         f"device tells that a host may talk to. The key that re-arms the kill switch is `{registers.ARM_KEY:#010x}`.",
         table(("offset", "register", "bits", "access", "meaning"), body),
@@ -209,10 +209,10 @@ def _configuration() -> str:
         "## `[[action]]`",
         "`seq`: the action happens right before the frame that brings this sequence number, when all before it has "
         "left the device. `action`: " + ", ".join(f"`{name}`" for name in ACTIONS) + ".",
-        "# Rows",
+        "## Rows",
         "What the device keeps of it. Each row has shadow registers and a commit register. Source: `sw/spec/rows.py`.",
-        *(_record(record) for record, _ in rows.ROWS),
-        *(_enumeration(kind) for kind in (rows.TriggerKind, rows.PriceSource, rows.Rearm)),
+        *(_record(record, "###") for record, _ in rows.ROWS),
+        *(_enumeration(kind, "###") for kind in (rows.TriggerKind, rows.PriceSource, rows.Rearm)),
     ]
     return "\n\n".join(parts)
 
