@@ -42,7 +42,7 @@ class Top(wiring.Component):
     ----------
     sizes: of the device.
     trace: whether the trace of every stage leaves; a design for hardware leaves it out.
-    build_id: told by the register `build_id`; see `tickgate.gateware.build.identified`.
+    build_id: told by the register `build_id`; see `tickgate.gateware.build.build_id`.
     faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
 
     Members

@@ -163,7 +163,7 @@ def _registers() -> str:
         f"{_first_line(registers.__doc__)} {_source('registers')}",
         "Registers are 32 bits wide at byte offsets; a wider field takes several, lowest word first. A row of the "
         "configuration is written into its shadow registers and taken over whole, in one cycle, by a write to its "
-        "commit register. Counters wrap. Every reset value is 0.",
+        "commit register. Counters wrap. What the host writes is 0 after reset.",
         f"Map version {registers.MAP_VERSION}, hash `{registers.map_hash():#010x}`: what the register `map_hash` of a "
         f"device tells that a host may talk to. The key that re-arms the kill switch is `{registers.ARM_KEY:#010x}`.",
         table(("offset", "register", "bits", "access", "meaning"), body),
