@@ -51,6 +51,8 @@ _FIRES_MIN = 4
 
 #: Where each type that names its symbol has it.
 _STOCK_AT = {m.type_byte: m.field("stock").offset for m in itch.ALL if "stock" in m.names}
+#: Types that concern no symbol; their locate (0) is none of a symbol.
+_MARKET_WIDE = {m.type_byte for m in (itch.SYSTEM_EVENT, itch.MWCB_DECLINE_LEVEL, itch.MWCB_STATUS)}
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Derivation:
     Members
     -------
     config: the configuration.
-    symbols: name of each slot's symbol.
+    symbols: name of each slot's symbol, `#` and the locate where no message names it.
     messages: messages looked at.
     shares_in_window: of each slot, the share of its messages that leave both best prices inside the window.
     assumed_trading: names of symbols that are assumed to trade, because no H was seen of them.
@@ -90,10 +92,19 @@ class Derivation:
 
 @dataclass
 class Survey:
-    """The first pass: which symbols occur."""
+    """The first pass: which symbols occur.
+
+    Members
+    -------
+    messages: messages looked at, unknown ones included.
+    per_locate: messages of known type and length by locate; market_wide: those of them that concern no symbol.
+    names: the symbol of each locate that a message names one for.
+    with_state: locates of which a trading action (H) was seen.
+    """
 
     messages: int = 0
     per_locate: Counter[int] = field(default_factory=Counter)
+    market_wide: Counter[int] = field(default_factory=Counter)
     names: dict[int, str] = field(default_factory=dict)
     with_state: set[int] = field(default_factory=set)
 
@@ -118,6 +129,8 @@ def survey(messages: Iterable[bytes]) -> Survey:
                 names[locate] = data[at : at + 8].decode("ascii", "replace").strip()
             if code == itch.TRADING_ACTION.type_byte:
                 found.with_state.add(locate)
+        elif code in _MARKET_WIDE:
+            found.market_wide[data[1] << 8 | data[2]] += 1
     for key, count in per_locate.items():
         found.per_locate[int.from_bytes(key, "big")] = count
     return found
@@ -126,9 +139,12 @@ def survey(messages: Iterable[bytes]) -> Survey:
 def select_locates(found: Survey, selection: Selection, slots: int) -> list[int]:
     """The locates that get a slot, in the order asked for, or the busiest first.
 
+    Where no message names a symbol (a part of a session that holds executions and deletions only) the busiest locates
+    are taken without a name.
+
     Raises
     ------
-    UserError: a symbol or locate that does not occur, more than the device has slots, or no symbol at all.
+    UserError: a symbol or locate that does not occur, more than the device has slots, or no message of any symbol.
     """
     if selection.symbols:
         by_name = {name: locate for locate, name in found.names.items()}
@@ -146,10 +162,11 @@ def select_locates(found: Survey, selection: Selection, slots: int) -> list[int]
     else:
         if selection.top < 1:
             raise UserError(f"the number of symbols must be 1 or more, not {selection.top}")
-        busiest = sorted(((-n, locate) for locate, n in found.per_locate.items() if locate in found.names))
+        known = found.names or {k: n for k, n in found.per_locate.items() if n > found.market_wide[k]}
+        busiest = sorted((-n, locate) for locate, n in found.per_locate.items() if locate in known)
         wanted = [locate for _, locate in busiest[: selection.top]]
         if not wanted:
-            raise UserError("no message names a symbol")
+            raise UserError("no message belongs to a symbol")
     wanted = list(dict.fromkeys(wanted))
     if len(wanted) > slots:
         raise UserError(f"{len(wanted)} symbols do not fit a device of {slots} slots")
@@ -397,7 +414,7 @@ def derive_config(source: Source, sizes: Sizes, selection: Selection | None = No
     for slot, locate in enumerate(locates):
         numbers = statistics[locate]
         tick_e4, base_e4, inside = _choose_tick(numbers, off[locate], sizes)
-        name = found.names.get(locate, "")
+        name = found.names.get(locate) or f"#{locate}"
         assume = locate not in found.with_state
         names.append(name)
         if assume:

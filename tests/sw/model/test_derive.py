@@ -78,7 +78,7 @@ def test_derive_wrong_selection_is_named(selection, message):
 
 
 def test_derive_without_symbols_is_refused():
-    with pytest.raises(UserError, match="no message names a symbol"):
+    with pytest.raises(UserError, match="no message belongs to a symbol"):
         derived([system_event("O"), b"", b"z" * 20])
 
 
@@ -90,9 +90,19 @@ def test_derive_assumes_trading_where_no_state_is_told():
     assert found.shares_in_window == (1.0, 1.0)
 
 
-def test_derive_locate_without_a_name_has_a_blank_symbol():
+def test_derive_messages_without_a_name_takes_the_busiest_locates():
+    found = derived([system_event("O"), *[delete(n, 13) for n in range(3)], execute(9, 1, 65_535), delete(5, 7)])
+    assert found.symbols == ("#13", "#7", "#65535")
+    assert config_toml.loads(config_toml.dumps(found.config), SIZES) == found.config
+
+
+def test_derive_locate_without_a_name_gives_way_to_named_ones():
+    assert derived([directory(1, "A"), delete(5, 2), delete(6, 2)]).symbols == ("A",)
+
+
+def test_derive_locate_without_a_name_is_called_by_its_number():
     found = derived([directory(1, "A"), delete(5, 2)], Selection(locates=(2,)))
-    assert found.symbols == ("",)
+    assert found.symbols == ("#2",)
     assert found.peak_live_orders == 0
 
 
