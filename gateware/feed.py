@@ -138,17 +138,25 @@ class Feed(wiring.Component):
             with m.If(self.i_b.valid):
                 m.d.comb += lines.i_a.valid.eq(0)
 
-        s = SimpleNamespace(valid=Signal(), word=Signal(LINE_WORD), hit=Signal(), block=Signal(BLOCK), flush=flush)
-        early = blocks.o_valid
-        m.d.sync += [s.valid.eq(early & ~flush), s.hit.eq(blocks.o_hit)]
+        s = SimpleNamespace(
+            valid=Signal(),
+            word=Signal(LINE_WORD),
+            hit=Signal(),  # a block's low length byte is in the word
+            first_here=Signal(),  # and so is the byte behind it
+            block=Signal(BLOCK),
+            flush=flush,
+        )
+        lane, mask = blocks.o.lane, blocks.o_word.mask
+        m.d.sync += [s.valid.eq(blocks.o_valid & ~flush), s.hit.eq(blocks.o_hit & (lane & mask).any() & ~flush)]
         with m.If(blocks.o_valid):
             m.d.sync += [s.word.eq(blocks.o_word), s.block.eq(blocks.o)]
+            m.d.sync += s.first_here.eq((lane[:7] & mask[1:]).any())
 
         events: list[tuple[str, Value, Value | int]] = [
             ("frames", lines.began.any(), lines.began),
             ("drop_line_busy", lines.busy.any(), lines.busy),
         ]
-        packet = self._packet(m, s, headers, early, blocks.o_word, events)
+        packet = self._packet(m, s, headers, blocks.o_valid & blocks.o_word.index[7], events)
         marks = self._blocks(m, s, packet, events)
         notice = self._sequence(m, s, packet, marks, events)
         self._output(m, s, marks, notice)
@@ -161,75 +169,73 @@ class Feed(wiring.Component):
                     m.d.sync += self.counters[name].eq(self.counters[name] + by)
         return m
 
-    def _packet(self, m, s, headers, early, early_word, events):
-        """Whether the frame is accepted and what its packet's header says. `early` is the word of stage 2."""
+    def _packet(self, m, s, headers, seq_whole, events):
+        """Whether the frame is accepted and what its packet's header says, while its last word is in stage 2."""
         whole_plain, whole_tagged = headers.whole_plain, headers.whole_tagged
         whole = whole_plain | whole_tagged
+        good = Signal()
+        m.d.comb += good.eq(~headers.bad.any())
+        heartbeat = headers.count == mold.HEARTBEAT
+        ends = headers.count == mold.END_OF_SESSION
+        has_blocks = whole & good & ~heartbeat & ~ends
 
-        judged, judged_plain = Signal(), Signal()  # the word completes the header
-        heartbeat, ends, empty = Signal(), Signal(), Signal()
+        accepted, seen, plain = Signal(), Signal(), Signal()  # with stage 3
         left = Signal(16)  # blocks still to come
         room = Signal(signed(18))  # bytes from the word's lane 0 to the end of the UDP datagram
         room_behind = Signal(signed(18))  # and two more
-        m.d.sync += [judged.eq(whole), judged_plain.eq(whole_plain)]
+        slack = 8 if "padding_counts" in self._faults else 0
+        last = s.valid & s.word.last
+        m.d.sync += plain.eq(whole_plain)
         with m.If(s.valid & (room >= 0)):
             m.d.sync += [room.eq(room - 8), room_behind.eq(room_behind - 8)]
-        slack = 8 if "padding_counts" in self._faults else 0
+        with m.If(last):
+            m.d.sync += [accepted.eq(0), seen.eq(0)]
         with m.If(whole):
             m.d.sync += [
                 room.eq(headers.room),
                 room_behind.eq(headers.room + mold.BLOCK_LENGTH_SIZE + slack),
                 left.eq(headers.count),
-                heartbeat.eq(headers.count == mold.HEARTBEAT),
-                ends.eq(headers.count == mold.END_OF_SESSION),
-                empty.eq(headers.empty),
+                accepted.eq(good),
+                seen.eq(1),
             ]
-        good, kept, seen = Signal(), Signal(), Signal()
-        accepted = Mux(judged, good, kept)
-        m.d.comb += good.eq(~headers.bad.any())
-        with m.If(s.valid):
-            m.d.sync += [kept.eq(accepted & ~s.word.last), seen.eq((seen | judged) & ~s.word.last)]
         with m.If(s.flush):
-            m.d.sync += [kept.eq(0), seen.eq(0)]
+            m.d.sync += [accepted.eq(0), seen.eq(0)]
 
-        last = s.valid & s.word.last
-        events.append(("drop_runt", last & ~seen & ~judged, 1))
+        events.append(("drop_runt", last & ~seen, 1))
         earlier = Const(0, 1)
         for number, cause in enumerate(CAUSES):
-            events.append((f"drop_{cause.name.lower()}", s.valid & judged & headers.bad[number] & ~earlier, 1))
+            events.append((f"drop_{cause.name.lower()}", whole & headers.bad[number] & ~earlier, 1))
             earlier = earlier | headers.bad[number]
-        begun = s.valid & judged & good
         events += [
-            ("heartbeats", begun & heartbeat, 1),
-            ("session_ends", begun & ends, 1),
+            ("heartbeats", whole & good & heartbeat, 1),
+            ("session_ends", whole & good & ends, 1),
+            ("drop_block_overrun", has_blocks & headers.empty, 1),
             ("drop_truncated", last & accepted & (room > s.word.count), 1),
             ("drop_error_frame", last & s.word.error, 1),
         ]
-        # A gap is told with the header's last word or, where a tag puts the first message into that word too, in the
-        # cycle in front of it.
-        gap_time = (begun & judged_plain) | (good & whole_tagged)
+        # A gap is told with the header's last word in stage 3 or, where a tag puts the first message into that word
+        # too, while it is in stage 2: then it leaves in front of it.
+        gap_time = (s.valid & plain & accepted) | (good & whole_tagged)
         if "gap_silent" in self._faults:
-            gap_time = gap_time & ~Mux(whole_tagged, headers.count == mold.HEARTBEAT, heartbeat)
+            gap_time = gap_time & (headers.count != mold.HEARTBEAT)
         return SimpleNamespace(
-            judged=judged,
-            has_blocks=good & ~heartbeat & ~ends,
-            empty=empty,
+            walks=has_blocks & ~headers.empty,
+            whole=whole,
             left=left,
             room=room,
             room_behind=room_behind,
             last=last,
             gap_time=gap_time,
-            gap_slot=judged_plain | whole_tagged,
+            gap_slot=plain | whole_tagged,
             seq=headers.seq,
-            seq_whole=early & early_word.index[7],
+            seq_whole=seq_whole,
         )
 
     def _blocks(self, m, s, packet, events):
         """Starts and ends of the packet's blocks, as far as they are well-formed and arrive."""
         block, mask, last = s.block, s.word.mask, packet.last
         walking = Signal()
-        walks = Mux(packet.judged, packet.has_blocks & ~packet.empty, walking)
-        found = s.valid & s.hit & walks & (block.lane & mask).any()
+        found = s.hit & walking
         # The last byte lies two in front of `next_at`, the low length byte of the block behind.
         overrun = block.next_at >= packet.room_behind
         begins = found & ~block.short & ~overrun
@@ -249,7 +255,8 @@ class Feed(wiring.Component):
             m.d.sync += [ends_next.eq(wait == 0), wait.eq(wait - 1), postponed.eq(0)]
             with m.If(end_here):
                 m.d.sync += [ending.eq(0), overrun_at_end.eq(0)]
-            m.d.sync += walking.eq(walks & ~(found & (block.short | overrun | final | ~more_fit)))
+            with m.If(found & (block.short | overrun | final | ~more_fit)):
+                m.d.sync += walking.eq(0)
             with m.If(begins):
                 m.d.sync += [
                     packet.left.eq(packet.left - 1),
@@ -263,16 +270,17 @@ class Feed(wiring.Component):
                 ]
             with m.If(s.word.last):
                 m.d.sync += [walking.eq(0), ending.eq(0), postponed.eq(0)]
+        with m.If(packet.whole):
+            m.d.sync += walking.eq(packet.walks)
         with m.If(s.flush):
             m.d.sync += [walking.eq(0), ending.eq(0), postponed.eq(0)]
 
-        bad_first = packet.judged & packet.has_blocks & packet.empty
         events += [
             ("drop_block_short", found & block.short, 1),
-            ("drop_block_overrun", (found & ~block.short & overrun) | (s.valid & bad_first), 1),
+            ("drop_block_overrun", found & ~block.short & overrun, 1),
             ("drop_block_overrun", end_here & overrun_at_end, 1),
         ]
-        starts = (begins & (block.lane[:7] & mask[1:]).any()) | (s.valid & postponed)
+        starts = (begins & s.first_here) | (s.valid & postponed)
         lanes = (0, *range(1, 8)) if "wrong_lane" not in self._faults else (1, *range(1, 8))
         start_lane = Mux(postponed, lanes[0], _encode(Cat(Const(0, 1), block.lane[:7])))
         return SimpleNamespace(
