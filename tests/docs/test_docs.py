@@ -11,6 +11,8 @@ import pytest
 
 from tickgate.sw.cli.main import BUILTIN, load_command
 from tickgate.sw.report import generate_docs
+from tickgate.sw.spec import config_toml
+from tickgate.sw.spec.sizes import LADDER
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -107,6 +109,15 @@ def examples():
 def test_example_of_a_page_runs(page, code):
     exec(compile(code, str(page), "exec"), {"__name__": page.stem})
     gc.collect()
+
+
+def test_configurations_in_pages_are_read():
+    found = 0
+    for page in PAGES:
+        for text in re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            assert config_toml.loads(text, LADDER["medium"], name_of(page)).slots
+            found += 1
+    assert found
 
 
 def test_every_command_and_stage_has_its_place_in_the_documentation():
