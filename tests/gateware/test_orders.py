@@ -196,16 +196,16 @@ def test_orders_ip_checksum_at_the_carry():
         scenarios.check_with_scapy(scenarios.check(log, counters).frames)
 
 
-class OneInject:
-    """Opens a session and gives one host message, first word in cycle 30."""
+class Injects:
+    """Opens a session and gives host messages one behind the other, the first word in cycle 30."""
 
-    def __init__(self, payload: bytes):
-        self.payload = payload
+    def __init__(self, *payloads: bytes):
+        self.payloads = payloads
 
     def run(self):
-        words = [events.FRAME_WORD.pack(w) for w in cocotb_lib.frame_words(self.payload)]
+        words = [events.FRAME_WORD.pack(w) for payload in self.payloads for w in cocotb_lib.frame_words(payload)]
         session = scenarios.session_row(random.Random(4), firm=False)
-        for cycle in range(100):
+        for cycle in range(60 + 40 * len(self.payloads)):
             seen = yield {
                 "kill": 1,
                 "session": SESSION_ROW.pack(session) if cycle == 2 else None,
@@ -218,37 +218,25 @@ class OneInject:
                 words.pop(0)
 
 
-@pytest.mark.parametrize("length", range(1, INJECT_SIZE_MAX + 1))
-def test_orders_host_message_of_each_length_leaves_also_when_killed(length):
-    log, counters = play(Orders(), OneInject(bytes(range(1, 1 + length))))
-    (frame,) = scenarios.check(log, counters).frames
-    assert frame[54:] == bytes(range(1, 1 + length))
-    given = 30 + -(-length // 8) - 1
+@pytest.mark.parametrize("lengths", (range(1, 26), range(26, 51), range(51, INJECT_SIZE_MAX + 1)))
+def test_orders_host_messages_of_each_length_leave_also_when_killed(lengths):
+    payloads = [bytes(range(1, 1 + length)) for length in lengths]
+    log, counters = play(Orders(), Injects(*payloads))
+    outcome = scenarios.check(log, counters)
+    assert [frame[54:] for frame in outcome.frames] == payloads
+    scenarios.check_with_scapy(outcome.frames)
+    given = 30 + -(-len(payloads[0]) // 8) - 1
     begun = next(c for c, now in enumerate(log) if now.o is not None)
     assert begun - given == Orders.INJECT_CYCLES
 
 
-def test_orders_host_message_too_long_is_dropped_and_the_next_one_taken():
-    class Two(OneInject):
-        def run(self):
-            steps = super().run()
-            first = list(cocotb_lib.frame_words(bytes(INJECT_SIZE_MAX + 1)))
-            give = next(steps)
-            cycle = 0
-            while True:
-                late = cycle >= 20 and bool(first)
-                sent = give | ({"i_inject": events.FRAME_WORD.pack(first[0])} if late else {})
-                seen = yield sent
-                if late and seen.i_inject_ready:
-                    first.pop(0)
-                try:
-                    give = steps.send(seen)
-                except StopIteration:
-                    return
-                cycle += 1
-
-    log, counters = play(Orders(), Two(b"\x00\x01R"))
-    assert counters["injects"] <= 1
+@pytest.mark.parametrize("length", (INJECT_SIZE_MAX + 1, 80, 81, 200))
+def test_orders_host_message_too_long_is_dropped_and_the_next_one_taken(length):
+    log, counters = play(Orders(), Injects(bytes(length), b"\x00\x01R"))
+    assert counters["injects"] == 1
+    words = [events.FRAME_WORD.unpack(now.o) for now in log if now.o is not None]
+    (frame,) = cocotb_lib.word_frames(words)
+    assert frame[54:] == b"\x00\x01R"
 
 
 def test_orders_first_word_leaves_in_the_cycle_after_the_transfer():
