@@ -38,9 +38,9 @@ class Book(wiring.Component):
 
     After reset, a NEW_SESSION notice and `clear`, order table and levels are swept; this begins when the operations
     before it are done and takes as many cycles as the longest swept memory has rows. Order events taken meanwhile
-    change nothing but leave their slot incomplete. When a sweep has ended, and when a symbol row was committed, every slot
-    concerned gets an update of its own with `itch_type` 0 and the sequence number of the last event, in a cycle pair
-    that no event wants; the slot is free of CLEARING from that update on. Such updates have no trace record.
+    change nothing but leave their slot incomplete. When a sweep has ended, and when a symbol row was committed, every
+    slot concerned gets an update of its own with `itch_type` 0 and the sequence number of the last event, in a cycle
+    pair that no event wants; the slot is free of CLEARING from that update on. Such updates have no trace record.
 
     Levels use the slot's symbol row as it is when the order is added: after a commit they are right from the next sweep
     on. A commit also resets the slot's trading state.
@@ -255,7 +255,6 @@ class Book(wiring.Component):
             side = Mux(second, 0, pipe.get("side", at))
         klass = Mux(side, pricing.sell_class, pricing.buy_class)
         new_level = Mux(klass == _PLACED, pricing.level, 0)
-        moved = Mux(add, qty, Mux(all_of_it, old.qty, qty))
         after = data.View(order_layout(self._sizes), Signal(order_layout(self._sizes).size, name="after"))
         m.d.comb += [
             after.slot.eq(slot),
@@ -294,8 +293,11 @@ class Book(wiring.Component):
         pipe.put("order_class", after.klass, at)
         pipe.put("order_level", after.level, at)
         pipe.put("order_qty_before", old.qty, at)
-        pipe.put("order_qty", Mux(take & all_of_it, 0, after.qty), at)
-        pipe.put("moved", moved, at)
+        pipe.put("all_of_it", take & all_of_it, at)
+        pipe.put("order_qty_left", after.qty, at)
+        all_of_it = pipe.get("all_of_it", at + 1)
+        pipe.put("order_qty", Mux(all_of_it, 0, pipe.get("order_qty_left", at + 1)), at + 1)
+        pipe.put("moved", Mux(all_of_it, pipe.get("order_qty_before", at + 1), pipe.get("qty", at + 1)), at + 1)
 
         placed = (pipe.get("taken", at + 1) | pipe.get("added", at + 1)) & (pipe.get("order_class", at + 1) == _PLACED)
         pipe.put("placed", placed, at + 1)
@@ -324,6 +326,7 @@ class Book(wiring.Component):
                 concerns = here & (klass == of)
                 more = read.data[name] + (concerns & pipe.get("added", at)) - (concerns & less)
                 pipe.put(f"{name}_{short}", more[:bits], at)
+                pipe.put(f"no_{name}_{short}", pipe.get(f"{name}_{short}", at) == 0, at)
                 m.d.comb += write.data[name].eq(Mux(self._front.sweep, 0, pipe.get(f"{name}_{short}", at)))
             change = pipe.get("valid", at) & here & (pipe.get("added", at) | pipe.get("gone", at))
             m.d.comb += write.en.eq(self._front.sweep | change)
@@ -342,7 +345,7 @@ class Book(wiring.Component):
         """Stage 10: the best bid and offer after the operation."""
         at, levels = FINAL_STAGE, self._levels
         slot, side, placed = pipe.get("slot", at), pipe.get("order_side", at), pipe.get("placed", at)
-        best = data.StructLayout({"px_e4": 32, "qty": LEVEL_QTY_BITS})
+        best = data.StructLayout({"px_e4": 32, "qty": LEVEL_QTY_BITS, "any": 1})
         wins = levels.any & levels.best
         self._bests = []
         for number, short in enumerate(("bid", "ask")):
@@ -355,6 +358,7 @@ class Book(wiring.Component):
             m.d.comb += [
                 found.px_e4.eq(Mux(wins, pipe.get("order_px_e4", at), Mux(levels.other, levels.other_px_e4, 0))),
                 found.qty.eq(Mux(wins, levels.after, Mux(levels.other, levels.other_qty, 0))),
+                found.any.eq(wins | levels.other),
                 now.eq(Mux(here, found.as_value(), read.data.as_value())),
                 read.addr.eq(slot),
                 write.addr.eq(Mux(self._front.sweep, self._front.sweep_row, slot)),
@@ -394,6 +398,7 @@ class Book(wiring.Component):
         wrong_length = wrong_length & ~pipe.get("cleared", at)
 
         validity = [Signal(7, init=int(VALIDITY_INIT), name=f"validity_{number}") for number in range(slots)]
+        state = [Signal(5, init=int(STATE_INIT), name=f"state_{number}") for number in range(slots)]
         # The first half of a REPLACE leaves its findings for the whole message.
         first_anomaly, first_other, first_other_slot = Signal(4), Signal(), Signal(self._sizes.slot_bits)
         first_touched = Signal()
@@ -407,8 +412,10 @@ class Book(wiring.Component):
                 first_touched.eq(touched),
             ]
         # A slot that is being swept has no orders, whatever its memories still hold.
-        clearing = Array(validity)[pipe.get("slot", at - 1)][Validity.CLEARING.bit_length() - 1]
+        pipe.put("kept_validity", Array(validity)[pipe.get("slot", at - 1)], at - 1)
+        clearing = pipe.get("kept_validity", at - 1)[Validity.CLEARING.bit_length() - 1]
         pipe.put("hide", pipe.get("every_slot", at - 1) | clearing, at - 1)
+        pipe.put("kept_state", Array(state)[pipe.get("slot", at - 1)], at - 1)
         self._anomaly = Signal(4)
         with m.If(wrong_length):
             m.d.comb += self._anomaly.eq(Anomaly.WRONG_LENGTH)
@@ -423,17 +430,16 @@ class Book(wiring.Component):
 
         slot = pipe.get("slot", at)
         spoiled = (self._anomaly != 0) | pipe.get("dropped", at)
-        state = [Signal(5, init=int(STATE_INIT), name=f"state_{number}") for number in range(slots)]
         new_bits = Mux(spoiled, Const(Validity.INCOMPLETE, 7), 0) | Mux(
             pipe.get("overflow", at), Const(Validity.OVERFLOW, 7), 0
         )
         old_bits = Mux(pipe.get("swept", at), Const(Validity.CLEARING, 7), 0)
-        self._kept = (Array(validity)[slot] | new_bits) & ~old_bits
+        self._kept = (pipe.get("kept_validity", at) | new_bits) & ~old_bits
         state_bits, op = pipe.get("state_bits", at), pipe.get("state_op", at)
         state_event = last & (kind == EventKind.STATE)
         state_set = Mux(op == StateOp.SET, state_bits, 0)
         state_clear = Mux(op == StateOp.CLEAR, state_bits, 0)
-        self._state = Array(state)[slot] & ~Mux(kind == EventKind.STATE, state_clear, 0)
+        self._state = pipe.get("kept_state", at) & ~Mux(kind == EventKind.STATE, state_clear, 0)
         self._state = self._state | Mux(kind == EventKind.STATE, state_set, 0)
         self._state_set = Mux(kind == EventKind.STATE, state_set, 0)
         self._state_clear = Mux(kind == EventKind.STATE, state_clear, 0)
@@ -465,8 +471,8 @@ class Book(wiring.Component):
         bid, ask = self._bests
         sound = Const(1)
         for best, short in ((bid, "bid"), (ask, "ask")):
-            far, off = pipe.get(f"far_{short}", at), pipe.get(f"off_{short}", at)
-            sound = sound & (off == 0) & ((best.px_e4 != 0) | (far == 0))
+            no_far, no_off = pipe.get(f"no_far_{short}", at), pipe.get(f"no_off_{short}", at)
+            sound = sound & no_off & (best.any | no_far)
         validity = self._kept | Mux(sound | hide, 0, Const(Validity.WINDOW, 7))
         update = self.o.payload
         last_seq = Signal(64)

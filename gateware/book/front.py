@@ -96,6 +96,7 @@ class Front(wiring.Component):
         order = event.kind <= EventKind.REPLACE
         wait = Signal(2)  # cycles until the next operation may enter
         halved = Signal()  # the second half of a REPLACE is to follow
+        second = Signal()  # it enters in this cycle
         held = Signal(operation_layout(self._sizes), reset_less=True)
         held_reference = Signal(64, reset_less=True)
         lost_due, clear_due = Signal(), Signal()
@@ -113,7 +114,8 @@ class Front(wiring.Component):
         with m.If(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         start = Signal()
-        with m.If(halved & (wait == 2)):
+        m.d.sync += second.eq(halved & ~second)
+        with m.If(second):
             m.d.comb += [
                 self.valid.eq(1),
                 op.eq(held),

@@ -108,8 +108,9 @@ class Levels(wiring.Component):
         sides = 1 << key_bits
 
         shares = Memory(shape=LEVEL_QTY_BITS, depth=sides * sizes.levels, init=[])
-        words = Memory(shape=word, depth=sides * groups, init=[])
-        summary = Memory(shape=groups, depth=sides, init=[])
+        # Read and searched within a cycle, so it may not become block RAM.
+        words = Memory(shape=word, depth=sides * groups, init=[], attrs={"ram_style": "distributed"})
+        summary = Memory(shape=groups, depth=sides, init=[], attrs={"ram_style": "distributed"})
         #: Memories by the names of `dump_signals`, for the simulator.
         self.dumped = {"shares": shares, "words": words}
         m.submodules.shares, m.submodules.words, m.submodules.summary = shares, words, summary
@@ -119,57 +120,67 @@ class Levels(wiring.Component):
         word_read, other_word_read = words.read_port(domain="comb"), words.read_port(domain="comb")
         summary_read = summary.read_port(domain="comb")
 
-        # What the last operation left behind; the one after it may have read memory before that was written.
+        # What the last operation left behind; the one after it may have read memory before that was written. Masks are
+        # kept decoded: one bit of a word, or of the summary.
         last_valid = Signal()
         last_key = Signal(key_bits, reset_less=True)
         last_rank = Signal(sizes.level_bits, reset_less=True)
+        last_here = Signal(word, reset_less=True)
+        last_group = Signal(groups, reset_less=True)
         last_qty = Signal(LEVEL_QTY_BITS, reset_less=True)
         last_any = Signal(reset_less=True)  # the level has shares
         last_word_any = Signal(reset_less=True)  # its word has levels
 
-        # Stage 0: bids are ranked from the top.
-        pipe.put("key", Cat(self.slot, self.side), 0)
-        pipe.put("rank", self.level ^ (~self.side).replicate(sizes.level_bits), 0)
-        m.d.comb += [
-            shares_read.addr.eq(Cat(pipe.get("rank", 0), pipe.get("key", 0))),
-            summary_read.addr.eq(pipe.get("key", 0)),
-        ]
+        # Stage 0: bids are ranked from the top. The operation before is in stage 2 at the latest.
+        key = pipe.put("key", Cat(self.slot, self.side), 0)
+        rank = pipe.put("rank", self.level ^ (~self.side).replicate(sizes.level_bits), 0)
+        group = pipe.put("group", _one_hot(rank[low_bits:], groups), 0)
+        m.d.comb += [shares_read.addr.eq(Cat(rank, key)), summary_read.addr.eq(key)]
         pipe.put("summary_read", summary_read.data, 0)
+        newer = Signal()
+        newer_key, newer_group = Signal(key_bits), Signal(groups)
+        same_key = Mux(newer, newer_key == key, last_valid & (last_key == key))
+        pipe.put("same_key", same_key, 0)
+        pipe.put("past_group", Mux(newer, newer_group, last_group), 0)
 
         # Stage 1: the first other word that has levels; the own word.
         go = pipe.put("go", self.go, 1, reset=True)
         pipe.put("add", self.add, 1)
         pipe.put("qty", self.qty, 1)
-        key, rank = pipe.get("key", 1), pipe.get("rank", 1)
-        bit, group = rank[:low_bits], rank[low_bits:]
-        same_key = last_valid & (last_key == key)
-        old_summary = pipe.get("summary_read", 1)
-        last_group = _one_hot(last_rank[low_bits:], groups)
-        known = same_key & (Const(1) if "summary_late" not in self._faults else last_word_any)
-        current = Mux(known, old_summary & ~last_group | Mux(last_word_any, last_group, 0), old_summary)
-        pipe.put("summary", current, 1)
-        others = pipe.get("summary", 1) & ~_one_hot(group, groups)
-        other_any, other_group = first_one(others[:groups])
+        m.d.comb += [
+            newer.eq(pipe.get("go", 2)),
+            newer_key.eq(pipe.get("key", 2)),
+            newer_group.eq(pipe.get("group", 2)),
+        ]
+        key, rank, same_key = pipe.get("key", 1), pipe.get("rank", 1), pipe.get("same_key", 1)
+        known = pipe.get("past_group", 1) & same_key.replicate(groups)
+        if "summary_late" in self._faults:
+            known = known & last_word_any.replicate(groups)
+        current = Mux(last_word_any, pipe.get("summary_read", 1) | known, pipe.get("summary_read", 1) & ~known)
+        others = pipe.put("others", current & ~pipe.get("group", 1), 1)
+        other_any, other_group = first_one(others)
         pipe.put("other_any", other_any, 1)
         pipe.put("other_group", other_group, 1)
-        pipe.put("same_word", same_key & (last_rank[low_bits:] == group), 1)
-        pipe.put("same_level", same_key & (last_rank == rank), 1)
-        m.d.comb += word_read.addr.eq(Cat(group, key))
+        here = pipe.put("here", _one_hot(rank[:low_bits], word), 1)
+        same_word = same_key & (last_rank[low_bits:] == rank[low_bits:])
+        if "word_forward_lost" in self._faults:
+            same_word = Const(0)
+        same_level = same_key & (last_rank == rank)
+        if "level_forward_lost" in self._faults:
+            same_level = Const(0)
+        pipe.put("same_level", same_level, 1)
+        # Bits of the own word that the operation before has set or left empty.
+        past = last_here & same_word.replicate(word)
+        pipe.put("filled", Mux(last_any, past, 0), 1)
+        pipe.put("kept", ~past, 1)
+        m.d.comb += word_read.addr.eq(Cat(rank[low_bits:], key))
         pipe.put("word_read", word_read.data, 1)
         pipe.put("shares_read", shares_read.data, 1)
 
         # Stage 2: the level itself; the first other level of its word; the other word.
         key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
-        bit, group = rank[:low_bits], rank[low_bits:]
-        here = _one_hot(bit, word)
-        last_bit = _one_hot(last_rank[:low_bits], word)
-        same_word, same_level = pipe.get("same_word", 2), pipe.get("same_level", 2)
-        if "word_forward_lost" in self._faults:
-            same_word = Const(0)
-        if "level_forward_lost" in self._faults:
-            same_level = Const(0)
-        old_word = pipe.get("word_read", 2)
-        current_word = Mux(same_word, old_word & ~last_bit | Mux(last_any, last_bit, 0), old_word)
+        here, same_level = pipe.get("here", 2), pipe.get("same_level", 2)
+        current_word = pipe.get("word_read", 2) & pipe.get("kept", 2) | pipe.get("filled", 2)
         was_any = (current_word & here).any()
         old_shares = Signal(LEVEL_QTY_BITS)
         after = Signal(LEVEL_QTY_BITS)
@@ -183,6 +194,7 @@ class Levels(wiring.Component):
         word_any = near_any | is_any
         pipe.put("near_any", near_any, 2)
         pipe.put("near", near, 2)
+        pipe.put("near_first", ~pipe.get("other_any", 2) | (rank[low_bits:] < pipe.get("other_group", 2)), 2)
         pipe.put("before", Mux(was_any, old_shares, 0), 2)
         pipe.put("after", after, 2)
         pipe.put("is_any", is_any, 2)
@@ -194,6 +206,8 @@ class Levels(wiring.Component):
                 last_valid.eq(1),
                 last_key.eq(key),
                 last_rank.eq(rank),
+                last_here.eq(here),
+                last_group.eq(pipe.get("group", 2)),
                 last_qty.eq(after),
                 last_any.eq(is_any),
                 last_word_any.eq(word_any),
@@ -203,19 +217,16 @@ class Levels(wiring.Component):
 
         # Stage 3: write; choose the best other level and ask for its shares.
         key, rank = pipe.get("key", 3), pipe.get("rank", 3)
-        bit, group = rank[:low_bits], rank[low_bits:]
+        group = rank[low_bits:]
         m.d.comb += [
             shares_write.addr.eq(Cat(rank, key)),
             shares_write.data.eq(pipe.get("after", 3)),
             shares_write.en.eq(pipe.get("go", 3)),
             words_write.addr.eq(Cat(group, key)),
-            words_write.data.eq(pipe.get("rest", 3) | Mux(pipe.get("is_any", 3), _one_hot(bit, word), 0)),
+            words_write.data.eq(pipe.get("rest", 3) | Mux(pipe.get("is_any", 3), pipe.get("here", 3), 0)),
             words_write.en.eq(pipe.get("go", 3) | self.sweep),
             summary_write.addr.eq(key),
-            summary_write.data.eq(
-                pipe.get("summary", 3) & ~_one_hot(group, groups)
-                | Mux(pipe.get("word_any", 3), _one_hot(group, groups), 0)
-            ),
+            summary_write.data.eq(pipe.get("others", 3) | Mux(pipe.get("word_any", 3), pipe.get("group", 3), 0)),
             summary_write.en.eq(pipe.get("go", 3) | self.sweep),
         ]
         with m.If(self.sweep):
@@ -226,7 +237,7 @@ class Levels(wiring.Component):
                 summary_write.data.eq(0),
             ]
         _, far = first_one(pipe.get("other_word", 3))
-        use_near = pipe.get("near_any", 3) & (~pipe.get("other_any", 3) | (group < pipe.get("other_group", 3)))
+        use_near = pipe.get("near_any", 3) & pipe.get("near_first", 3)
         other_rank = Mux(use_near, Cat(pipe.get("near", 3), group), Cat(far, pipe.get("other_group", 3)))
         other_exists = pipe.get("near_any", 3) | pipe.get("other_any", 3)
         if "no_rescan" in self._faults:

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.hashing import BANKS, REFERENCE_BITS, WAYS, fold_masks, index_bits
-from tickgate.gateware.book.logic import first_one, one_hot_mux
+from tickgate.gateware.book.logic import one_hot_mux
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import Sizes
 
@@ -130,11 +130,12 @@ class OrderTable(wiring.Component):
 
         # Stages 1 and 2: read every way. Stage 3: compare.
         wide = way_layout(self._sizes)
-        write_row = [Signal(width, name=f"write_row{bank}") for bank in range(BANKS)]
+        write_row = []
         write_way = Signal(ways)
         write_data = Signal(wide)
         for bank in range(BANKS):
-            m.d.comb += write_row[bank].eq(Mux(self.sweep, self.sweep_row, pipe.get(f"row{bank}", 6)))
+            pipe.put(f"write_row{bank}", Mux(self.sweep, self.sweep_row, pipe.get(f"row{bank}", 5)), 5)
+            write_row.append(pipe.get(f"write_row{bank}", 6))
         read = []
         for way in range(ways):
             memory = Memory(shape=wide, depth=1 << width, init=[])
@@ -145,7 +146,7 @@ class OrderTable(wiring.Component):
                 read_port.addr.eq(rows[way // WAYS]),
                 write_port.addr.eq(write_row[way // WAYS]),
                 write_port.data.eq(write_data),
-                write_port.en.eq(write_way[way] | self.sweep),
+                write_port.en.eq(write_way[way]),
             ]
             captured = data.View(wide, pipe.put(f"read{way}", read_port.data.as_value(), 2))
             captured = data.View(wide, pipe.get(f"read{way}", 3))
@@ -188,38 +189,45 @@ class OrderTable(wiring.Component):
         old = data.View(order, newest("order", [past.as_value() for past in past_order], looked_up))
         old_way = newest("way", past_way, hits)
         old_entry = newest("entry", past_entry, entry_hits)
-        taken = []
-        for way in range(ways):
-            bit = pipe.get(f"present{way}", 4)
-            ages = (1,) if "way_taken_twice" in self._faults else (1, 0)
-            for age in ages:
-                here = pipe.get(f"same{age}_row{way // WAYS}", 4) & past_way[age][way]
-                bit = Mux(here, past_found[age], bit)
-            pipe.put(f"taken{way}", bit, 4)
-            taken.append(pipe.get(f"taken{way}", 5))
-
-        # Stage 5: answer; where would a new order stand? The least loaded row, the first bank among equals.
-        fill = []
+        # How full is each row, and which of its ways would be next? The least loaded row takes an add, the first bank
+        # among equals.
+        free_ways, loads = [], []
         for bank in range(BANKS):
-            count = sum((bit for bit in taken[bank * WAYS + 1 : (bank + 1) * WAYS]), start=taken[bank * WAYS] + 0)
-            fill.append(Signal(range(WAYS + 1), name=f"fill{bank}"))
-            m.d.comb += fill[-1].eq(count)
-        candidates = Cat(fill[bank] == load for load in range(WAYS) for bank in range(BANKS))
-        fits, which = first_one(candidates)
-        chosen_bank = which[: (BANKS - 1).bit_length()]
+            taken = []
+            for way in range(bank * WAYS, (bank + 1) * WAYS):
+                bit = pipe.get(f"present{way}", 4)
+                for age in (1,) if "way_taken_twice" in self._faults else (1, 0):
+                    here = pipe.get(f"same{age}_row{bank}", 4) & past_way[age][way]
+                    bit = Mux(here, past_found[age], bit)
+                taken.append(Signal(name=f"taken{way}"))
+                m.d.comb += taken[-1].eq(bit)
+            free = ~Cat(taken)
+            pipe.put(f"free{bank}", (free & -free)[:WAYS], 4)
+            free_ways.append(pipe.get(f"free{bank}", 5))
+            count = sum(taken[1:], start=taken[0] + 0)
+            for load in range(WAYS):
+                pipe.put(f"load{bank}_{load}", count <= load, 4)
+            loads.append([pipe.get(f"load{bank}_{load}", 5) for load in range(WAYS)])
+        # The stash's presence bits do not change between stages 4 and 5 of one operation.
+        free_entry = pipe.put("free_entry", ~kept_present & -~kept_present, 4)
+        pipe.put("free_any", free_entry.any(), 4)
+
+        # Stage 5: answer.
+        fits = Cat(bank[-1] for bank in loads).any()
+        least = Const(0)
+        for load in reversed(range(WAYS)):
+            these = Cat(bank[load] for bank in loads)
+            least = Mux(these.any(), these, least)
         new_way = Signal(ways)
         for bank in range(BANKS):
-            free = ~Cat(taken[bank * WAYS : (bank + 1) * WAYS])
-            lowest = free & -free
-            m.d.comb += new_way[bank * WAYS : (bank + 1) * WAYS].eq(Mux(fits & (chosen_bank == bank), lowest[:WAYS], 0))
-        free_entry = Signal(stash)
-        m.d.comb += free_entry.eq(~kept_present & -~kept_present)
+            first = least[bank] & ~(least[:bank].any() if bank else Const(0))
+            m.d.comb += new_way[bank * WAYS : (bank + 1) * WAYS].eq(Mux(first, free_ways[bank], 0))
         new_entry = Signal(stash)
         m.d.comb += [
-            new_entry.eq(Mux(fits, 0, free_entry)),
+            new_entry.eq(Mux(fits, 0, pipe.get("free_entry", 5))),
             self.found.eq(found),
             self.order.eq(old),
-            self.room.eq(fits | free_entry.any()),
+            self.room.eq(fits | pipe.get("free_any", 5)),
         ]
 
         # The stash's presence bits change at the end of stage 5, so that the next add sees them.
@@ -230,7 +238,7 @@ class OrderTable(wiring.Component):
         with m.If(pipe.get("valid", 5)):
             m.d.sync += [
                 past_found[0].eq(present),
-                past_order[0].eq(Mux(self.add | self.keep, self.after, old)),
+                past_order[0].eq(Mux(change, self.after, old)),
                 past_way[0].eq(way),
                 past_entry[0].eq(entry),
                 past_found[1].eq(past_found[0]),
@@ -242,19 +250,18 @@ class OrderTable(wiring.Component):
                 m.d.sync += kept_present.eq(kept_present | new_entry)
             with m.If(self.drop):
                 m.d.sync += kept_present.eq(kept_present & ~old_entry)
-        pipe.put("write_way", Mux(pipe.get("valid", 5) & change, way, 0), 5)
+        pipe.put("write_way", Mux(pipe.get("valid", 5) & change, way, self.sweep.replicate(ways)), 5)
         pipe.put("write_entry", Mux(pipe.get("valid", 5) & change, entry, 0), 5)
-        pipe.put("write_present", present, 5)
+        pipe.put("write_present", present & ~self.sweep, 5)
         pipe.put("write_order", self.after.as_value(), 5)
 
         # Stage 6: write.
         m.d.comb += write_way.eq(pipe.get("write_way", 6))
-        with m.If(~self.sweep):
-            m.d.comb += [
-                write_data.tag.eq(pipe.get("reference", 6)[width:]),
-                write_data.order.eq(pipe.get("write_order", 6)),
-                write_data.present.eq(pipe.get("write_present", 6)),
-            ]
+        m.d.comb += [
+            write_data.tag.eq(pipe.get("reference", 6)[width:]),
+            write_data.order.eq(pipe.get("write_order", 6)),
+            write_data.present.eq(pipe.get("write_present", 6)),
+        ]
         for n in range(stash):
             if n == 2 and "stash_entry_lost" in self._faults:
                 continue

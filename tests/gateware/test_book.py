@@ -251,7 +251,7 @@ def test_book_replace_at_the_same_level_and_shares_does_not_change_the_best():
 
 
 def test_book_window_edges_decide_the_class_and_the_soundness():
-    top, one = TINY.levels - 1, dict(quantity=1)
+    top, one = TINY.levels - 1, {"quantity": 1}
     script = [
         notice(Notice.MARK), add(1, 0, **one), add(2, top, **one), add(3, -1, **one), add(4, top + 1, **one), delete(4),
         add(5, 3, price_e4=BASE + 3 * TICK + 1, **one), delete(5), delete(1), delete(2), delete(3),
