@@ -104,8 +104,8 @@ def _itch() -> str:
         "# ITCH 5.0",
         f"{_first_line(itch.__doc__)} {_source('itch')}",
         "## Types, and the event that each becomes",
-        "A type without an event is counted and changes nothing. The deciding field is the one from whose last byte "
-        "latency is counted; without one it is the message's last byte. Rules: `sw/spec/normalise.py`.",
+        "Where no event is named it is OTHER: counted, and nothing changes. The deciding field is the one from whose "
+        "last byte latency is counted; without one it is the message's last byte. Rules: `sw/spec/normalise.py`.",
         table(("type", "message", "bytes", "event", "deciding field", "event fields"), body),
         "## What a message does to the trading state",
         table(("type", "value", "trading state", "of"), state_rows),

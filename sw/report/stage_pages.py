@@ -34,8 +34,8 @@ def interface(stage: str, maker: Callable[..., Any]) -> str:
     faults = [(_code(name), text) for name, text in kind.FAULTS.items()]
     if faults and stage != "top":
         parts += ["## Planted faults",
-                  "Each is an argument of the constructor that only the tests of the tests give; the stage's tests or its "
-                  "bench must catch it. The Verilog of a design holds nothing of them.", "",
+                  "Each is an argument of the constructor that only the tests of the tests give; the stage's tests or "
+                  "its bench must catch it. The Verilog of a design holds nothing of them.", "",
                   table(("fault", "what is wrong"), faults)]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
