@@ -1,6 +1,6 @@
 """Token bucket: how many orders may leave in any window of time."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,8 +13,8 @@ class TokenBucket(wiring.Component):
     stops the timer. Empty and without a timer after reset.
 
     `ready` is told one cycle early, and a take one cycle late, so that a verdict has time to be made; everything is as
-    if both had been told in time. What is shown in the cycle of a take and in the one after it does not know of that
-    take: takes are at least two cycles apart.
+    if both had been told in time. `ready` in the cycle of a take and in the one after it does not know of that take:
+    takes are at least three cycles apart.
 
     Members
     -------
@@ -44,41 +44,49 @@ class TokenBucket(wiring.Component):
         period = Signal(32)
         tokens, missing = Signal(16), Signal(16)  # what is there, and what a full bucket has beyond that
         timer = Signal(32)  # cycles to the next refill; the whole period while the bucket is full
-        # Comparisons are kept beside the counts, so that none stands between `took` and a register.
-        some, full, due = Signal(), Signal(init=1), Signal()
+        # Comparisons are made a cycle ahead and kept, so that neither `ready` nor what follows `took` waits for one.
+        some, full, due, soon = Signal(), Signal(init=1), Signal(), Signal()
         every_cycle, loaded = Signal(), Signal()
 
-        m.d.comb += self.tokens.eq(tokens + due)
         # A load in the cycle of the take has filled the bucket since. A token that is back after one cycle never left.
         take = Signal()
         m.d.comb += take.eq(self.took & ~loaded & ~(full & every_cycle))
-
-        some_next, full_next, due_next, timer_next = Signal(), Signal(), Signal(), Signal(32)
+        refill = Const(0) if "never_refilled" in self._faults else due
         m.d.comb += [
-            some_next.eq(some),
-            full_next.eq(full),
-            timer_next.eq(Mux(due | (full & ~take), period, timer - 1)),
-            due_next.eq((timer_next == 1) & ~full_next),
-            self.ready.eq(some_next | due_next),
+            self.tokens.eq(tokens + refill),
+            self.ready.eq(Mux(self.load, self.burst != 0, some | refill | (soon & ~full))),
         ]
-        with m.If(take & ~due):
-            m.d.comb += [full_next.eq(0), some_next.eq(tokens != 1)]
-            m.d.sync += [tokens.eq(tokens - 1), missing.eq(missing + 1)]
-        with m.If(due & ~take):
-            m.d.comb += [full_next.eq(missing == 1), some_next.eq(1)]
-            m.d.sync += [tokens.eq(tokens + 1), missing.eq(missing - 1)]
+        tokens_next, missing_next, timer_next = Signal(16), Signal(16), Signal(32)
+        restart = due | (full & ~take)
+        m.d.comb += [
+            tokens_next.eq(tokens),
+            missing_next.eq(missing),
+            timer_next.eq(Mux(restart, period, timer - 1)),
+        ]
+        with m.If(take & ~refill):
+            m.d.comb += [tokens_next.eq(tokens - 1), missing_next.eq(missing + 1)]
+        with m.If(refill & ~take):
+            m.d.comb += [tokens_next.eq(tokens + 1), missing_next.eq(missing - 1)]
+        m.d.sync += [
+            tokens.eq(tokens_next),
+            missing.eq(missing_next),
+            timer.eq(timer_next),
+            some.eq(tokens_next != 0),
+            full.eq(missing_next == 0),
+            due.eq(Mux(restart, every_cycle, soon) & (missing_next != 0)),
+            soon.eq(timer_next == 2),
+            loaded.eq(self.load),
+        ]
         with m.If(self.load):
-            m.d.comb += [full_next.eq(1), some_next.eq(self.burst != 0)]
             m.d.sync += [
                 period.eq(self.period_cycles),
                 every_cycle.eq(self.period_cycles == 1),
+                timer.eq(self.period_cycles),
                 tokens.eq(self.burst),
                 missing.eq(0),
+                some.eq(self.burst != 0),
+                full.eq(1),
+                due.eq(0),
+                soon.eq(self.period_cycles == 2),
             ]
-        m.d.sync += [some.eq(some_next), full.eq(full_next), timer.eq(timer_next), loaded.eq(self.load)]
-        with m.If(self.load):
-            m.d.sync += timer.eq(self.period_cycles)
-        if "never_refilled" in self._faults:
-            m.d.comb += due_next.eq(0)
-        m.d.sync += due.eq(due_next)
         return m
