@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
+from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device, DeviceError
+from tickgate.sw.files.atomic import atomic_output
 from tickgate.sw.files.packer import Frames
 from tickgate.sw.spec.config import Config
 from tickgate.sw.spec.events import TRACES
@@ -13,8 +15,6 @@ from tickgate.sw.spec.sizes import Sizes
 
 #: Frames in front of the order's own that the waveform shows.
 LEAD_FRAMES = 3
-#: Frames that are run through the device at most to reach the order.
-REACH_FRAMES = 200_000
 
 #: What the viewer shows, in the order of the pipeline.
 SHOWN = (
@@ -25,27 +25,55 @@ SHOWN = (
 
 
 def write_journey(
-    path: Path, sizes: Sizes, config: Config, frames: Frames, number: int, gap: int = MINIMUM_GAP_CYCLES
+    path: Path,
+    sizes: Sizes,
+    config: Config,
+    batches: Iterable[Frames],
+    number: int,
+    order: bytes,
+    gap: int = MINIMUM_GAP_CYCLES,
 ) -> Path:
-    """Writes `path` (VCD) and a save file beside it, of frame `number` and the order that it makes leave.
+    """Writes `path` (VCD) and a save file beside it, of one frame and the order that it makes leave.
 
     Parameters
     ----------
-    frames: from the beginning of the session, so that the device is in the state that it was in.
+    batches: frames from the beginning of the session, so that the device is in the state that it was in; host actions
+        are not repeated.
     number: index of the frame that fires the order.
+    order: bytes of that order.
 
     Returns the save file's path.
+
+    Raises
+    ------
+    UserError: no space left. DeviceError: not this order left; nothing is written then.
     """
-    with Device(sizes, waves=True) as device:
-        device.load(config)
-        lead = max(0, number - LEAD_FRAMES)
-        device.run(frames.select(0, lead), gap=gap)
-        device.waves(path)
-        device.run(frames.select(lead, number + 1), gap=gap)
-        device.drain()
-        device.waves(None)
+    lead = max(0, number - LEAD_FRAMES)
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        with Device(sizes, waves=True) as device:
+            device.load(config)
+            done = 0
+            for frames in batches:
+                shown = max(0, min(len(frames), lead - done))
+                device.run(frames.select(0, shown), gap=gap)
+                done += shown
+                if shown < len(frames):
+                    device.clear()
+                    device.waves(partial)
+                    device.run(frames.select(shown, shown + number + 1 - done), gap=gap)
+                    device.drain()
+                    device.waves(None)
+                    break
+            left = [frame for _, frame in device.frames()]
+        if left[-1:] != [order]:
+            raise DeviceError(f"frame {number} made {len(left)} orders leave, not the one of the comparison")
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
     save = path.with_suffix(".gtkw")
-    save.write_text(save_file(path))
+    with atomic_output(save) as stream:
+        stream.write(save_file(path).encode())
     return save
 
 
