@@ -42,8 +42,11 @@ def fold_masks(width: int) -> tuple[tuple[int, ...], ...]:
                 near = random.sample(range(_NEAR_BITS), _NEAR_INPUTS)
                 far = random.sample(range(_NEAR_BITS, tag_bits), FOLD_INPUTS - _NEAR_INPUTS)
                 masks.append(reduce(lambda word, bit: word | 1 << bit, near + far, 0))
-            # The rows that the lowest tag bits alone can reach must be all of them.
-            if _rank([mask & (1 << width + 2) - 1 for mask in masks]) == width:
+            # References that follow each other at a distance of 4 must reach every row, and so must the lowest tag
+            # bits alone.
+            follow = [(1 << bit if bit >= 2 else 0) | (mask & 0xF) << width for bit, mask in enumerate(masks)]
+            near = [mask & (1 << width + 2) - 1 for mask in masks]
+            if _rank(follow) == _rank(near) == width:
                 break
         banks.append(tuple(masks))
     return tuple(banks)
