@@ -1,6 +1,6 @@
 """Writes the pages of documentation that follow from single sources: `python -m tickgate.sw.report.generate_docs`.
 
-Whole pages under `docs/reference` come from `tickgate.sw.spec`. In `docs/stages/<stage>.md` the text between the two
+Whole pages under `docs/reference` come from `tickgate.sw.spec`, one from a JSON schema beside it. In `docs/stages/<stage>.md` the text between the two
 comments `BEGIN` and `END` comes from the stage's component: ports, latencies, counters and faults; in `docs/results.md`
 the latencies of all. The gateware is loaded by name, because this module may not import it.
 
@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import json
 import sys
 import warnings
 from pathlib import Path
 
 from tickgate.sw.files.atomic import atomic_output
-from tickgate.sw.report import reference_pages, stage_pages
+from tickgate.sw.report import reference_pages, schema_page, stage_pages
 
 BEGIN = "<!-- generated from the component: do not edit -->"
 END = "<!-- end of what is generated -->"
@@ -39,7 +40,10 @@ def docs_folder() -> Path:
 
 def pages(docs: Path) -> dict[Path, str]:
     """Every generated file with the text that it must have."""
-    out = {docs / "reference" / name: text for name, text in reference_pages.pages().items()}
+    reference = docs / "reference"
+    out = {reference / name: text for name, text in reference_pages.pages().items()}
+    schema = json.loads((reference / "compare.schema.json").read_text(encoding="utf-8"))
+    out[reference / "compare-json.md"] = schema_page.page(schema, "compare.schema.json")
     stages = importlib.import_module(GATEWARE).STAGES
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # components that are looked at and never become part of a design
