@@ -87,6 +87,7 @@ class Book(wiring.Component):
         "excess_wraps": "an execution above what remains leaves an order of the wrapped difference",
         "other_slot_spared": "an order named by a message of another locate leaves its own slot complete",
     }
+    combinational_paths = (("now", "trace__payload"),)
     latency_cycles = {
         ("i", "o", "any"): (LATENCY_CYCLES, LATENCY_CYCLES),
         ("i", "o", "replace"): (LATENCY_CYCLES + HALF_CYCLES, LATENCY_CYCLES + HALF_CYCLES),

@@ -219,6 +219,7 @@ def test_book_takes_an_event_every_second_cycle_and_answers_after_the_stated_lat
     events = [next(flow) for _ in range(150)]
     run = Run(events)
     told_at = [at for at, u in zip(run.update_at, run.updates, strict=True) if u.itch_type or u.every_slot]
+    assert [t.cycle for t in run.traces] == told_at
     for n, (e, taken, told) in enumerate(zip(events, run.taken_at, told_at, strict=True)):
         name = "replace" if e.kind == EventKind.REPLACE else "any"
         assert (told - taken,) * 2 == run.dut.latency_cycles["i", "o", name]
