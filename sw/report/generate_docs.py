@@ -1,8 +1,9 @@
 """Writes the pages of documentation that follow from single sources: `python -m tickgate.sw.report.generate_docs`.
 
-Whole pages under `docs/reference` come from `tickgate.sw.spec`, one from a JSON schema beside it. In `docs/stages/<stage>.md` the text between the two
-comments `BEGIN` and `END` comes from the stage's component: ports, latencies, counters and faults; in `docs/results.md`
-the latencies of all. The gateware is loaded by name, because this module may not import it.
+Whole pages under `docs/reference` come from `tickgate.sw.spec`, one from the JSON schema beside it. In
+`docs/stages/<stage>.md` the text between the two comments `BEGIN` and `END` comes from the stage's component: ports,
+latencies, counters and faults; in `docs/results.md` the latencies of all. The gateware is loaded by name, because this
+module may not import it.
 
 With `--check` nothing is written; the exit status is 1 when a file is not what it would be, and its name is printed.
 """
