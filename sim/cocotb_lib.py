@@ -6,6 +6,7 @@ Streams are driven and watched at the level of records: payloads are dictionarie
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -66,13 +67,21 @@ PATTERNS: dict[str, Pattern] = {
 }
 
 
+_clock: Clock | None = None
+
+
 async def start(dut: Any, cycles: int = 3) -> None:
     """Starts the clock, zeroes every input, and holds the reset for `cycles`."""
     for name in os.environ["TICKGATE_INPUTS"].split(","):
         if name not in ("clk", "rst"):
             getattr(dut, name).value = 0
     dut.rst.value = 1
-    Clock(dut.clk, 10, unit="ns").start()
+    global _clock
+    if _clock is not None:  # a test that starts over has one clock all the same
+        with contextlib.suppress(RuntimeError):
+            _clock.stop()
+    _clock = Clock(dut.clk, 10, unit="ns")
+    _clock.start()
     for _ in range(cycles):
         await RisingEdge(dut.clk)
     dut.rst.value = 0
@@ -156,7 +165,11 @@ class StreamMonitor:
         self._valid = getattr(dut, f"{port}__valid")
         self._ready = getattr(dut, f"{port}__ready", None)
         self._gaps = backpressure(rng or random.Random(seed() + 1))
-        cocotb.start_soon(self._run())
+        self._task = cocotb.start_soon(self._run())
+
+    def stop(self) -> None:
+        """Takes nothing more, so that another monitor may watch the port."""
+        self._task.cancel()
 
     async def _run(self) -> None:
         pending: int | None = None

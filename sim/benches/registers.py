@@ -86,10 +86,9 @@ async def every_register_reads_what_it_should(dut: Any) -> None:
         expected[name] = sum(v.get(name, 0) for v in values.values()) & 0xFFFFFFFF
 
     async def bins() -> None:
-        while True:  # the next cycle tells the bin that was selected
-            select = int(dut.bin_select.value)
+        while True:  # each cycle tells the bin that was selected in the one before
             await RisingEdge(dut.clk)
-            dut.bin_count.value = 0xB0000000 | select
+            dut.bin_count.value = 0xB0000000 | int(dut.bin_select.value)
 
     cocotb.start_soon(bins())
     for register in REGISTERS:

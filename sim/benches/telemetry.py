@@ -136,6 +136,7 @@ async def play(dut: Any, rng: random.Random, cycles: int, share: float, pressure
     while seen != len(monitor.items):
         seen = len(monitor.items)
         await cocotb_lib.idle(dut, 200)
+    monitor.stop()
     return given, cocotb_lib.word_frames(monitor.items), int(dut.counters.value)
 
 
