@@ -59,7 +59,7 @@ def thin(time_s: npt.NDArray[np.float64], points: int = POINTS_MAX) -> npt.NDArr
     return np.append(np.flatnonzero(np.diff(part)), len(part) - 1)
 
 
-def figure(width_in: float, height_in: float, draw: Callable[[Any], None], layout: str | None = "constrained") -> Any:
+def figure(width_in: float, height_in: float, draw: Callable[[Any], None], layout: Any = "constrained") -> Any:
     """A figure on which `draw` has drawn, in the style of all of them; `layout` as matplotlib's, None places nothing.
 
     Raises
