@@ -23,6 +23,11 @@ _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVE
             "-fcf-protection=none", "-w")  # fmt: skip
 
 
+def _sources() -> bytes:
+    """What of this package decides how a device is built."""
+    return Path(verilator.__file__).read_bytes() + Path(__file__).read_bytes()
+
+
 @dataclass(frozen=True)
 class Memory:
     """A memory that full dumps read: its Verilog name below a module, and its shape."""
@@ -80,6 +85,9 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -
             f"{row_bytes}); }} return {words};"
         )
         cases.append(f"case {number}: {{ {body} }}")
+    previous = re.search(r"\b(__Vtrigprevexpr___TOP__clk__\d+)\b", root_header)
+    if previous is None:
+        raise RuntimeError("the model keeps no previous value of its clock")
     return "\n".join(
         [
             '#include "Vdevice.h"',
@@ -88,6 +96,7 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -
             f"#define TICKGATE_WAVES {int(waves)}",
             f"enum {{ TRACE_COUNT = {len(TRACES)} }};",
             f"#define SAMPLE_TRACES(top) {sample}",
+            f"#define CLOCK_FELL(top) (top)->rootp->{previous.group(1)} = 0",
             "#define CLEAR_INPUTS(top) top->i_a___05Fvalid = top->i_b___05Fvalid = top->i_inject___05Fvalid = 0; "
             "top->bus___05Fw_en = top->bus___05Fr_en = 0; top->o_orders___05Fready = top->o_telemetry___05Fready = 0;",
             "static inline int64_t read_memory(Model* top, int number, uint64_t* into) { switch (number) {",
@@ -106,7 +115,9 @@ def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] =
     ------
     UserError: no C++ compiler. RuntimeError: a tool failed; the message ends with what it printed.
     """
-    key = cache.design_hash("device", sizes, waves, sorted(faults), HARNESS.read_bytes(), _VERILATE, _COMPILE)
+    key = cache.design_hash(
+        "device", sizes, waves, sorted(faults), HARNESS.read_bytes(), _sources(), _VERILATE, _COMPILE
+    )
 
     def make(folder: Path) -> None:
         from tickgate.gateware.build import to_verilog
@@ -116,7 +127,7 @@ def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] =
         if compiler is None:
             raise UserError("no C++ compiler: install the Debian package g++")
         text = to_verilog(Top(sizes, trace=True, faults=faults), name="device")
-        (folder / "device.v").write_text(verilator.strip_zero_memories(text))
+        (folder / "device.v").write_text(verilator.merge_registers(verilator.strip_zero_memories(text)))
         memories = dump_memories(sizes)
         (folder / "public.vlt").write_text(_public(memories))
         waves_flags = ["--trace-vcd"] if waves else []
