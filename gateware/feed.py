@@ -79,6 +79,7 @@ class Feed(wiring.Component):
         "fcs_silent": "an error on the last word of a used frame is not told",
         "line_b_cuts_in": "a frame of line B is taken although line A is in a frame",
     }
+    unused_inputs = ("cfg_feed__select", "cfg_mark__select")  # one row each
     #: From the word that holds a byte, ends a message, or completes a header that shows a gap (in a tagged frame the
     #: gap is told a cycle sooner, because the first message begins in that same word).
     latency_cycles = {

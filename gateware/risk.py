@@ -95,6 +95,8 @@ class Risk(wiring.Component):
         "book_late": "an intent does not see the update of its own cycle",
         "other_slot_kept": "a message of a wrong locate leaves the order's slot valid",
     }
+    combinational_paths = (("now", "trace__payload"),)  # the record says the cycle in which it is valid
+    unused_inputs = ("cfg_gate__select",)  # one row
     latency_cycles = {
         ("i_intents", "o", "accepted"): (LATENCY_CYCLES, LATENCY_CYCLES),
         ("i_intents", "rejected", "rejected"): (LATENCY_CYCLES, LATENCY_CYCLES),

@@ -80,6 +80,8 @@ class Trigger(wiring.Component):
         "kill_spares": "the kill switch leaves the waiting intent",
         "commit_keeps_condition": "writing a row does not forget its last condition",
     }
+    combinational_paths = (("now", "trace__payload"),)  # the record says the cycle in which it is valid
+    unused_inputs = ("cfg_gate__select",)  # one row
     latency_cycles = {
         ("i", "o_book", "any"): (LATENCY_CYCLES, LATENCY_CYCLES),
         ("i", "o_intents", "sent"): (LATENCY_CYCLES, LATENCY_CYCLES),
