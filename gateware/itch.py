@@ -112,8 +112,8 @@ class Itch(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Stages 1 and 2 (fields) or 1 to 3 (type, locate, length): a header stands when the message's end is in stage 2,
-        # and the header of a message that begins in that same word comes a cycle later.
+        # Stages 1 and 2 (fields) or 1 to 3 (type, locate, length): a header stands when the message's end is in
+        # stage 2, and the header of a message that begins in that same word comes a cycle later.
         rotated = self._rotate(m)
         kept, stamp, head = self._capture(m, rotated)
         slot = self._slots(m, head)

@@ -163,12 +163,12 @@ class Netlist:
                 return [b for n in tree.nextnodes for b in self._terms(n, None)]
             at = 0
             for node in reversed(tree.nextnodes):
-                width = self._width(node)
-                if width is None:
+                node_width = self._width(node)
+                if node_width is None:
                     return [b for n in tree.nextnodes for b in self._terms(n, None)]
-                if index < at + width:
+                if index < at + node_width:
                     return self._terms(node, index - at)
-                at += width
+                at += node_width
             return []
         if kind == "DFBranch":
             out = list(self._terms(tree.condnode, None))

@@ -1,5 +1,7 @@
 """The order table: every live order by its reference, in hashed block RAM with a small associative stash."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -109,7 +111,8 @@ class OrderTable(wiring.Component):
         rows = [pipe.get(f"row{bank}", 1) for bank in range(BANKS)]
         pasts = []
         for age in range(2):
-            past = {"use": Signal(name=f"past{age}_use"), "reference": Signal(REFERENCE_BITS, reset_less=True)}
+            past: dict[Any, Any] = {"use": Signal(name=f"past{age}_use")}
+            past["reference"] = Signal(REFERENCE_BITS, reset_less=True)
             past |= {bank: Signal(width, reset_less=True, name=f"past{age}_row{bank}") for bank in range(BANKS)}
             pasts.append(past)
             same = past["use"] & pipe.get("use", 1) & (past["reference"] == reference)
@@ -119,7 +122,8 @@ class OrderTable(wiring.Component):
             for bank, row in enumerate(rows):
                 pipe.put(f"same{age}_row{bank}", past[bank] == row, 1)
         with m.If(pipe.get("valid", 1)):
-            now = {"use": pipe.get("use", 1), "reference": reference} | dict(enumerate(rows))
+            now: dict[Any, Any] = {"use": pipe.get("use", 1), "reference": reference}
+            now |= dict(enumerate(rows))
             for past, newer in zip(pasts, [now, pasts[0]], strict=True):
                 m.d.sync += [past[key].eq(newer[key]) for key in past]
         with m.If(self.sweep):

@@ -1,6 +1,8 @@
 """Bench of the stage `book`: seeded flows of every event kind against the reference model, record by record."""
 
 import random
+from collections.abc import Iterable
+from typing import Any
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -11,6 +13,7 @@ from tickgate.sim.cocotb_run import BENCH_SIZES
 from tickgate.sw.model.book import COUNTERS, BookView
 from tickgate.sw.spec.events import BOOK_TRACE, BOOK_UPDATE, EVENT, NO_SLOT, EventKind, Notice
 from tickgate.sw.spec.rows import SYMBOL_ROW
+from tickgate.sw.spec.sizes import Sizes
 from tickgate.sw.spec.state import Validity
 
 STAGE = "book"
@@ -31,10 +34,10 @@ FAULTS = {
     "other_slot_spared": "book_random_flow_equals_model",
 }
 
-_Event = EVENT.tuple_type
+_Event: Any = EVENT.tuple_type
 
 
-def component(sizes, faults):
+def component(sizes: Sizes, faults: frozenset[str]) -> Any:
     """The design under test."""
     from tickgate.gateware.book import Book
 
@@ -44,7 +47,7 @@ def component(sizes, faults):
 class _Bench:
     """A book, a model that is told the same, and a watcher that compares both after every event."""
 
-    def __init__(self, dut, idle=lib.never, salt: int = 0):
+    def __init__(self, dut: Any, idle: lib.Pattern = lib.never, salt: int = 0):
         self.dut = dut
         self.seed = lib.seed() + 1000 * salt
         self.rows = symbol_rows(SIZES)
@@ -54,10 +57,10 @@ class _Bench:
         self.overflows = 0
         self.latencies: set[tuple[str, int]] = set()
         self._gaps = idle(random.Random(self.seed))
-        self._sent: list[tuple[_Event, int]] = []
+        self._sent: list[tuple[Any, int]] = []
         self._edge = 0
 
-    async def start(self):
+    async def start(self) -> None:
         """Reset, symbol rows, and the sweep after them."""
         await lib.start(self.dut)
         lib.count_now(self.dut)
@@ -66,7 +69,7 @@ class _Bench:
             await lib.write_row(self.dut, "cfg_symbol", SYMBOL_ROW, row, slot)
         await self.settle()
 
-    async def settle(self):
+    async def settle(self) -> None:
         """Waits until nothing is under way and no sweep either."""
         await lib.idle(self.dut, 24)
         while int(self.dut.clearing.value):
@@ -74,7 +77,7 @@ class _Bench:
         await lib.idle(self.dut, 24)
         assert not self._sent, f"{len(self._sent)} events have no trace record"
 
-    async def play(self, events):
+    async def play(self, events: Iterable[Any]) -> None:
         """Sends events as fast as the gap pattern and the book let them in."""
         dut = self.dut
         for event in events:
@@ -89,7 +92,7 @@ class _Bench:
             self._sent.append((event, self._edge))
             dut.i__valid.value = 0
 
-    async def _watch(self):
+    async def _watch(self) -> None:
         dut = self.dut
         while True:
             await RisingEdge(dut.clk)
@@ -103,7 +106,7 @@ class _Bench:
                 else:
                     self._refreshed(update)
 
-    def _compare(self, update, trace):
+    def _compare(self, update: Any, trace: Any) -> None:
         event, sent = self._sent.pop(0)
         clearing = bool(trace.validity & Validity.CLEARING)
         if trace.slot != NO_SLOT and not clearing:
@@ -118,7 +121,7 @@ class _Bench:
         self.compared += 1
         self.overflows += trace.overflow
 
-    def _refreshed(self, update):
+    def _refreshed(self, update: Any) -> None:
         """An update of no event: of every slot, or of one after a sweep or a commit."""
         if update.every_slot:
             told = self.model.lost_event() if update.every_set == Validity.OVERFLOW else self.model.clear()
@@ -129,7 +132,7 @@ class _Bench:
         assert update.validity == self.model.validity(update.slot) & ~Validity.CLEARING
         assert update.itch_type == 0
 
-    async def finish(self):
+    async def finish(self) -> None:
         """Waits for the last answers; latency and counters must be what is stated."""
         await self.settle()
         word = int(self.dut.counters.value)
@@ -143,19 +146,19 @@ class _Bench:
         assert set(COUNTERS) == set(component(SIZES, frozenset()).COUNTERS)
 
 
-def _difference(found, expected) -> str:
+def _difference(found: Any, expected: Any) -> str:
     return ", ".join(
         f"{name} {a}, not {b}" for name, a, b in zip(found._fields, found, expected, strict=True) if a != b
     )
 
 
-def _some(flow, count):
+def _some(flow: Flow, count: int) -> list[Any]:
     source = iter(flow)
     return [next(source) for _ in range(count)]
 
 
 @cocotb.test()
-async def book_random_flow_equals_model(dut):
+async def book_random_flow_equals_model(dut: Any) -> None:
     """Every gap pattern, every event kind, every anomaly."""
     bench = _Bench(dut)
     await bench.start()
@@ -169,7 +172,7 @@ async def book_random_flow_equals_model(dut):
 
 
 @cocotb.test()
-async def book_deep_levels_move_the_best_far(dut):
+async def book_deep_levels_move_the_best_far(dut: Any) -> None:
     """Few orders over the whole window: the best level goes again and again, and the next one is far away."""
     bench = _Bench(dut, salt=1)
     bench.flow.mix.live, bench.flow.mix.near, bench.flow.mix.wrong = 6, 0.0, 0.0
@@ -179,7 +182,7 @@ async def book_deep_levels_move_the_best_far(dut):
 
 
 @cocotb.test()
-async def book_table_fills_up_and_says_when_there_is_no_room(dut):
+async def book_table_fills_up_and_says_when_there_is_no_room(dut: Any) -> None:
     """The order table beyond its size, after a day at low load."""
     bench = _Bench(dut, salt=2)
     mix = bench.flow.mix
@@ -196,7 +199,7 @@ async def book_table_fills_up_and_says_when_there_is_no_room(dut):
 
 
 @cocotb.test()
-async def book_sweeps_on_a_new_session_and_on_command(dut):
+async def book_sweeps_on_a_new_session_and_on_command(dut: Any) -> None:
     """Sweeps in mid-flow, with events arriving all the while."""
     bench = _Bench(dut, salt=3)
     await bench.start()
@@ -225,7 +228,7 @@ async def book_sweeps_on_a_new_session_and_on_command(dut):
 
 
 @cocotb.test()
-async def book_reset_in_mid_run_starts_afresh(dut):
+async def book_reset_in_mid_run_starts_afresh(dut: Any) -> None:
     """A reset among orders: swept, unsynced, nothing left."""
     bench = _Bench(dut, salt=4)
     await bench.start()

@@ -8,13 +8,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tickgate.sw.spec.events import EVENT, EventKind, Notice, StateOp
 from tickgate.sw.spec.sizes import Sizes
 from tickgate.sw.spec.state import SymbolState
 from tickgate.sw.spec.units import RECIPROCALS, TICKS_E4
 
-Event = EVENT.tuple_type
+Event: Any = EVENT.tuple_type
 _TYPES = {EventKind.ADD: "AF", EventKind.EXECUTE: "EC", EventKind.CANCEL: "X", EventKind.DELETE: "D",
           EventKind.REPLACE: "U", EventKind.TRADE: "P", EventKind.STATE: "Hh", EventKind.OTHER: "IL"}  # fmt: skip
 
@@ -80,7 +81,7 @@ class Flow:
         """What the flow is made of; it may be changed on the way."""
         return self._mix
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[Any]:
         while True:
             self._seq += 1
             draw = self._rng.random()
@@ -93,7 +94,7 @@ class Flow:
             else:
                 yield self._fine()
 
-    def drain(self) -> Iterator[Event]:
+    def drain(self) -> Iterator[Any]:
         """Deletes every live order."""
         for reference in list(self._live):
             self._seq += 1
@@ -108,7 +109,7 @@ class Flow:
         # A few busy slots: hazards need the same slot again and again.
         return self._rng.randrange(self._sizes.slots) if self._rng.random() < 0.4 else 0
 
-    def _make(self, kind: EventKind, slot: int, **fields: int) -> Event:
+    def _make(self, kind: EventKind, slot: int, **fields: int) -> Any:
         values = dict.fromkeys(Event._fields, 0)
         values |= {"kind": int(kind), "slot": slot, "seq": self._seq, "stamp": self._rng.randrange(1 << 63)}
         if kind in _TYPES:
@@ -166,7 +167,7 @@ class Flow:
     def _quantity(self) -> int:
         return self._rng.choice((1, 2, 100, 100, 100, 200, self._rng.randrange(1, 1000), (1 << 32) - 1))
 
-    def _fine(self) -> Event:
+    def _fine(self) -> Any:
         rng = self._rng
         if not self._live or (
             len(self._live) < 2 * self._mix.live and rng.random() * 2 * self._mix.live > len(self._live)
@@ -201,12 +202,12 @@ class Flow:
             self._live[reference] = (slot, side, open_ - taken)
         return self._make(kind, slot, reference=reference, quantity=taken, price_e4=rng.randrange(1 << 32))
 
-    def _delete(self, reference: int) -> Event:
+    def _delete(self, reference: int) -> Any:
         slot = self._live[reference][0]
         self._remove(reference)
         return self._make(EventKind.DELETE, slot, reference=reference)
 
-    def _wrong(self) -> Event:
+    def _wrong(self) -> Any:
         rng = self._rng
         slot = self._slot()
         fields = {"side": rng.randrange(2), "reference": self._reference(), "quantity": 100,
@@ -245,7 +246,7 @@ class Flow:
                               price_e4=self._price(home))  # fmt: skip
         return self._make(EventKind.NOTICE, 0, every_slot=1, notice=int(Notice.NONE), itch_type=ord("A"))
 
-    def _news(self) -> Event:
+    def _news(self) -> Any:
         rng = self._rng
         if rng.random() < 0.5:
             every = rng.random() < 0.4

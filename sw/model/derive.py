@@ -162,7 +162,7 @@ def select_locates(found: Survey, selection: Selection, slots: int) -> list[int]
     else:
         if selection.top < 1:
             raise UserError(f"the number of symbols must be 1 or more, not {selection.top}")
-        known = found.names or {k: n for k, n in found.per_locate.items() if n > found.market_wide[k]}
+        known = set(found.names) or {k for k, n in found.per_locate.items() if n > found.market_wide[k]}
         busiest = sorted((-n, locate) for locate, n in found.per_locate.items() if locate in known)
         wanted = [locate for _, locate in busiest[: selection.top]]
         if not wanted:
