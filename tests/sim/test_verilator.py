@@ -58,7 +58,7 @@ def test_strip_zero_memories_keeps_every_row_that_is_not_zero():
 
 def test_merge_registers_drops_the_hold_and_keeps_slices_and_conditions():
     merged = merge_registers(REGISTERS)
-    assert "  always @(posedge clk) begin\n    if (a) begin\n      q [3:0] <= b;\n    end\n  end\n" in merged
+    assert "  always @(posedge clk) begin\n    if (a) begin\n      q[3:0] <= b;\n    end\n  end\n" in merged
     assert "q <= \\$1" not in merged
 
 
