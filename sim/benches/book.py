@@ -6,6 +6,7 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import RisingEdge
+from cocotb.utils import get_sim_time
 
 from tickgate.sim import cocotb_lib as lib
 from tickgate.sim.benches.book_flow import Flow, symbol_rows
@@ -35,6 +36,7 @@ FAULTS = {
 }
 
 _Event: Any = EVENT.tuple_type
+_PERIOD = 10_000  # of the clock, in simulator steps of 1 ps
 
 
 def component(sizes: Sizes, faults: frozenset[str]) -> Any:
@@ -57,14 +59,17 @@ class _Bench:
         self.overflows = 0
         self.latencies: set[tuple[str, int]] = set()
         self._gaps = idle(random.Random(self.seed))
-        self._sent: list[tuple[Any, int]] = []
-        self._edge = 0
+        self._sent: list[tuple[Any, float]] = []
 
     async def start(self) -> None:
         """Reset, symbol rows, and the sweep after them."""
         await lib.start(self.dut)
         lib.count_now(self.dut)
         cocotb.start_soon(self._watch())
+        await self.configure()
+
+    async def configure(self) -> None:
+        """Symbol rows, and the end of the sweep."""
         for slot, row in enumerate(self.rows):
             await lib.write_row(self.dut, "cfg_symbol", SYMBOL_ROW, row, slot)
         await self.settle()
@@ -89,14 +94,13 @@ class _Bench:
                 await RisingEdge(dut.clk)
                 if int(dut.i__ready.value):
                     break
-            self._sent.append((event, self._edge))
+            self._sent.append((event, get_sim_time()))
             dut.i__valid.value = 0
 
     async def _watch(self) -> None:
         dut = self.dut
         while True:
             await RisingEdge(dut.clk)
-            self._edge += 1
             if int(dut.o__valid.value):
                 update = BOOK_UPDATE.tuple_type(**BOOK_UPDATE.unpack(int(dut.o__payload.value)))
                 traced = int(dut.trace__valid.value)
@@ -117,7 +121,8 @@ class _Bench:
         assert trace.stamp == event.stamp
         found = update._replace(stamp=0)
         assert found == told, f"{event}: {_difference(found, told)}"
-        self.latencies.add(("replace" if event.kind == EventKind.REPLACE else "any", self._edge - sent))
+        name = "replace" if event.kind == EventKind.REPLACE else "any"
+        self.latencies.add((name, int(get_sim_time() - sent) // _PERIOD))
         self.compared += 1
         self.overflows += trace.overflow
 
@@ -125,11 +130,12 @@ class _Bench:
         """An update of no event: of every slot, or of one after a sweep or a commit."""
         if update.every_slot:
             told = self.model.lost_event() if update.every_set == Validity.OVERFLOW else self.model.clear()
-            assert update._replace(seq=0) == told, _difference(update._replace(seq=0), told)
+            assert update == told, _difference(update, told)
             return
         bbo = (update.bid_px_e4, update.bid_qty, update.ask_px_e4, update.ask_qty)
         assert bbo == self.model.bbo(update.slot)
         assert update.validity == self.model.validity(update.slot) & ~Validity.CLEARING
+        assert update.state == self.model.state(update.slot)
         assert update.itch_type == 0
 
     async def finish(self) -> None:
@@ -237,6 +243,6 @@ async def book_reset_in_mid_run_starts_afresh(dut: Any) -> None:
     await lib.reset(dut)
     bench.model = BookView(SIZES, bench.rows)
     bench.flow.forget()
-    await bench.settle()
+    await bench.configure()
     await bench.play(_some(bench.flow, 300))
     await bench.finish()
