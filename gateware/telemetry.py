@@ -42,18 +42,48 @@ _TIMED = {
 }
 
 
+class OneRecord(wiring.Component):
+    """A place for one record, with the ports of a FIFO.
+
+    Parameters
+    ----------
+    width: bits of the record.
+    """
+
+    def __init__(self, width: int):
+        super().__init__(
+            {
+                "w_data": In(width),
+                "w_en": In(1),
+                "w_rdy": Out(1),
+                "r_data": Out(width),
+                "r_en": In(1),
+                "r_rdy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.w_rdy.eq(~self.r_rdy)
+        with m.If(self.r_en):
+            m.d.sync += self.r_rdy.eq(0)
+        with m.If(self.w_en & self.w_rdy):
+            m.d.sync += [self.r_rdy.eq(1), self.r_data.eq(self.w_data)]
+        return m
+
+
 class Telemetry(wiring.Component):
     """Sends trace records to the host and counts their latencies; it takes whatever comes and never holds a stage up.
 
     Intents, verdicts and orders are always sent; other records of a stage when its bit of `mask` is set, and of these
-    one in `every`. Each class keeps up to `class_depth` records, all together up to `depth` words of them; a record
-    that finds its class full is lost and counted. A frame takes what is there when the one before has left, at most
-    `telemetry.FRAME_SIZE_MAX` bytes, whole records only.
+    one in `every`. Trigger, risk and orders keep up to `class_depth` records each, the other classes one, all together
+    up to `depth` words of them; a record that finds its class full is lost and counted. A frame takes what is there
+    when the one before has left, at most `telemetry.FRAME_SIZE_MAX` bytes, whole records only.
 
     Parameters
     ----------
     depth: words kept between the classes and the frames, a power of two of 32 or more.
-    class_depth: records kept in each class, a power of two.
+    class_depth: records kept in each class of which all are sent, a power of two.
     faults: names of `FAULTS`, for the tests of the tests.
 
     Members
@@ -80,7 +110,7 @@ class Telemetry(wiring.Component):
     }
     latency_cycles = {("bin_select", "bin_count", "read"): (1, 1)}
 
-    def __init__(self, *, depth: int = 512, class_depth: int = 4, faults: frozenset[str] = frozenset()):
+    def __init__(self, *, depth: int = 512, class_depth: int = 16, faults: frozenset[str] = frozenset()):
         if unknown := sorted(faults - set(self.FAULTS)):
             raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
         if depth < 32 or depth & (depth - 1):
@@ -165,7 +195,12 @@ class Telemetry(wiring.Component):
             entry.number.eq(before),
             *[entry[name].eq(seen[name]) for name in kept],
         ]
-        m.submodules[f"queue_{stage}"] = queue = SyncFIFO(width=len(entry.as_value()), depth=self._class_depth)
+        width = len(entry.as_value())
+        if stage in telemetry.ALWAYS:
+            queue = SyncFIFO(width=width, depth=self._class_depth)
+        else:  # samples: one waits, and that costs no memory
+            queue = OneRecord(width)
+        m.submodules[f"queue_{stage}"] = queue
         m.d.comb += [queue.w_en.eq(wanted), queue.w_data.eq(entry)]
         missed = Signal(name=f"missed_{stage}")
         m.d.comb += missed.eq(wanted & ~queue.w_rdy)
