@@ -160,6 +160,43 @@ def test_registers_now_keeps_its_words_together_across_the_turn_of_the_low_one()
     run(dut, testbench)
 
 
+@pytest.mark.parametrize("fault", (None, *Registers.FAULTS))
+def test_registers_planted_fault_is_caught(fault):
+    dut = registers(frozenset({fault} if fault else ()), first_cycle=(1 << 32) - 40)
+    port, values = dut.cfg_feed, {f.name: (1 << f.bits) - 1 for f in FEED_ROW.fields}
+    wrong = []
+
+    async def testbench(ctx):
+        for stage, names in SOURCES.items():
+            for number, name in enumerate(names):
+                ctx.set(getattr(dut, f"counters_{stage}")[name], number + 1)
+        if not ctx.get(dut.kill):
+            wrong.append("reset_armed")
+        await write(ctx, dut, BY_NAME["kill"].offset, 1)
+        await write(ctx, dut, BY_NAME["arm"].offset, ARM_KEY ^ 1)
+        if not ctx.get(dut.kill):
+            wrong.append("any_key_arms")
+        for address, value in spec.row_writes(FEED_ROW, values):
+            await write(ctx, dut, address, value)
+        rows = []
+        for _ in range(3):
+            if ctx.get(port.commit):
+                rows.append(FEED_ROW.unpack(ctx.get(port.row.as_value())))
+            await write(ctx, dut, BY_NAME["feed_dst_ip"].offset, 0)
+        if rows != [values]:
+            wrong.append("commit_late")
+        if await read(ctx, dut, BY_NAME[NAMES[8]].offset) != 9:
+            wrong.append("counter_off_by_one")
+        while ctx.get(dut.now) < (1 << 32) - 2:
+            await ctx.tick()
+        low = await read(ctx, dut, BY_NAME["now"].offset)
+        if (low | await read(ctx, dut, BY_NAME["now"].offset + 4) << 32) != (1 << 32) - 2:
+            wrong.append("high_word_runs")
+
+    run(dut, testbench)
+    assert wrong == ([fault] if fault else [])
+
+
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_registers_unknown_counter_or_fault_is_refused():
     with pytest.raises(ValueError, match="has the counter 'nothing', which the register map does not have"):
