@@ -92,15 +92,20 @@ class Comparison:
         """Whether a difference was found; the two sides have parted then, and going on says nothing more."""
         return self.result.mismatches > 0
 
-    def run(self, frames: Frames) -> None:
-        """Compares one batch; host actions that are due before one of its frames split it."""
+    def run(self, frames: Frames, errors: npt.NDArray[np.uint8] | None = None) -> None:
+        """Compares one batch; host actions that are due before one of its frames split it.
+
+        Parameters
+        ----------
+        errors: 1 for each frame whose last word carries `error`, None where none does.
+        """
         start = 0
         while self._actions and len(frames):
             at = self._frame_of(frames, self._actions[0].seq)
             if at is None:
                 break
             if at > start:
-                self._batch(frames.select(start, at))
+                self._batch(frames.select(start, at), None if errors is None else errors[start:at])
                 start = at
             action = self._actions.pop(0)
             for address, value in self.model.action(action):
@@ -109,7 +114,7 @@ class Comparison:
             if self.different:
                 return
         if start < len(frames):
-            self._batch(frames.select(start, len(frames)))
+            self._batch(frames.select(start, len(frames)), None if errors is None else errors[start:])
 
     def inject(self, payload: bytes) -> None:
         """Sends one host message on both sides."""
@@ -135,18 +140,19 @@ class Comparison:
         later = np.flatnonzero(last > np.uint64(seq))
         return int(later[0]) if len(later) else None
 
-    def _batch(self, frames: Frames) -> None:
+    def _batch(self, frames: Frames, errors: npt.NDArray[np.uint8] | None) -> None:
         device, model = self.device, self.model
         began = clock.now_ns()
         device.clear()
-        device.run(frames, gap=self._gap)
+        device.run(frames, errors=errors, gap=self._gap)
         device.drain()
         found = device.traces()
         self.device_ns += clock.now_ns() - began
         self._hints(found["book"])
         feed, itch, book, updates = [], [], [], []
-        for _, frame in frames:
-            for step in model.frame(frame):
+        marks = [False] * len(frames) if errors is None else errors.astype(bool).tolist()
+        for (_, frame), error in zip(frames, marks, strict=True):
+            for step in model.frame(frame, error):
                 feed.append(step.feed)
                 itch.append(step.itch)
                 if step.book is not None:
