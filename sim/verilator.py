@@ -88,9 +88,8 @@ def _merge_module(text: str) -> str:
         hold = _HOLD.match(lines[0])
         if hold and hold.group(1).strip() == register:
             lines = lines[1:]
-        process = "".join(
-            _ASSIGN.sub(lambda m, n=name: f"{m.group(1)}{n}{m.group(3) or ''} <= ", line) for line in lines
-        )
+        escaped = name.replace("\\", "\\\\")  # a name is no template
+        process = "".join(_ASSIGN.sub(rf"\g<1>{escaped}\g<3> <= ", line) for line in lines)
         edits.append((block.start(), block.end(), f"  always @(posedge clk) begin\n{process}  end\n"))
         edits.append((taken.start(), taken.end(), ""))
     for start, end, replacement in sorted(edits, reverse=True):
