@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +13,8 @@ from rich.table import Table
 
 from tickgate.sim.compare.result import CompareResult
 from tickgate.sim.compare.run import CompareOptions, compare
-from tickgate.sw.model.derive import Selection
+from tickgate.sw.cli.bbo import selection_of
+from tickgate.sw.model.derive import DEFAULT_TOP, Selection
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import DEFAULT_SIZE, LADDER, sizes_named
 
@@ -34,18 +36,13 @@ def selection(args: argparse.Namespace, slots: int) -> Selection:
 
     Raises
     ------
-    UserError: a locate that is no number, or more symbols than slots.
+    UserError: as `selection_of`, or more symbols than slots.
     """
-    symbols = tuple(s.strip() for s in args.symbols.split(",") if s.strip()) if args.symbols else ()
-    try:
-        locates = tuple(int(n) for n in args.locates.split(",")) if args.locates else ()
-    except ValueError:
-        raise UserError(f"--locates takes numbers from 0 to 65535, as 13,42, not {args.locates!r}") from None
-    top = args.top if args.top is not None else min(8, slots)
-    wanted = len(symbols) or len(locates) or top
-    if wanted > slots or top < 1:
+    chosen = selection_of(args) or Selection(top=min(DEFAULT_TOP, slots))
+    wanted = len(chosen.symbols) or len(chosen.locates) or chosen.top
+    if wanted > slots:
         raise UserError(f"this size follows 1 to {slots} symbols, not {wanted}; choose another --size")
-    return Selection(symbols=symbols, locates=locates, top=top)
+    return chosen
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,12 +78,12 @@ def check_options(args: argparse.Namespace) -> None:
 
 
 class Bars:
-    """Progress bars on standard error, one for each step."""
+    """Progress bars on standard error, one for each step; nothing where that is no terminal."""
 
     def __init__(self) -> None:
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[count]:,}"),
-            TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
         )  # fmt: skip
         self._tasks: dict[str, int] = {}
 

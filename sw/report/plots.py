@@ -105,7 +105,7 @@ def draw_spread(axes: Any, series: SymbolSeries) -> None:
         hours = series.time_s[two_sided] / 3600
         at = thin(hours)
         axes.step(hours[at], series.spread_e4[two_sided][at] / series.tick_e4, where="post", lw=0.6, color="#1f4e79")
-        axes.set_yscale("log")
+        axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
     axes.set_ylabel(f"{series.symbol}\nspread, ticks")
