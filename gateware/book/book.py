@@ -151,10 +151,15 @@ class Book(wiring.Component):
         ]
         valid = pipe.put("valid", front.valid, 0, reset=True)
         for name in front.op.shape().members:
-            pipe.put(name, front.op[name], 0)
+            if name not in ("add", "take"):
+                pipe.put(name, front.op[name], 0)
+        # While tables are swept an order event is nobody's.
+        for name in ("add", "take"):
+            pipe.put(f"wants_{name}", front.op[name], 0)
+            pipe.put(name, pipe.get(f"wants_{name}", 1) & ~pipe.get("dropped", 1), 1)
         m.d.comb += [
             self._table.i_valid.eq(valid),
-            self._table.i_use.eq(front.op.add | front.op.take),
+            self._table.use.eq(pipe.get("add", 1) | pipe.get("take", 1)),
             self._table.i_reference.eq(front.reference),
         ]
         # Price and sequence number of a message wait in a small ring; no more than half as many are under way as there
@@ -309,8 +314,8 @@ class Book(wiring.Component):
         ]
 
     def _count(self, m, pipe):
-        """Stage 9: orders without a level, counted a side; wide enough that a count never wraps."""
-        at = FINAL_STAGE - 1
+        """Stage 8: orders without a level, counted a side; wide enough that a count never wraps."""
+        at = FINAL_STAGE - 2
         bits = (self._sizes.orders + self._sizes.stash).bit_length()
         counts = data.StructLayout({"far": bits, "off": bits})
         slot, klass = pipe.get("slot", at), pipe.get("order_class", at)
@@ -327,7 +332,7 @@ class Book(wiring.Component):
                 concerns = here & (klass == of)
                 more = read.data[name] + (concerns & pipe.get("added", at)) - (concerns & less)
                 pipe.put(f"{name}_{short}", more[:bits], at)
-                pipe.put(f"no_{name}_{short}", pipe.get(f"{name}_{short}", at) == 0, at)
+                pipe.put(f"no_{name}_{short}", pipe.get(f"{name}_{short}", at + 1) == 0, at + 1)
                 m.d.comb += write.data[name].eq(Mux(self._front.sweep, 0, pipe.get(f"{name}_{short}", at)))
             change = pipe.get("valid", at) & here & (pipe.get("added", at) | pipe.get("gone", at))
             m.d.comb += write.en.eq(self._front.sweep | change)

@@ -29,8 +29,8 @@ def operation_layout(sizes: Sizes) -> data.StructLayout:
             "price_e4": 32,
             "state_op": 1,
             "state_bits": 5,
-            "add": 1,  # adds an order
-            "take": 1,  # takes from an order
+            "add": 1,  # adds an order, unless dropped
+            "take": 1,  # takes from an order, unless dropped
             "first": 1,  # first half of a REPLACE
             "second": 1,
             "dropped": 1,  # an order event while the tables are swept
@@ -152,8 +152,8 @@ class Front(wiring.Component):
                 op.qty.eq(event.quantity),
                 op.state_bits.eq(event.state_bits),
                 op.dropped.eq(dropped),
-                op.add.eq(order & ~dropped & (event.kind == EventKind.ADD)),
-                op.take.eq(order & ~dropped & (event.kind != EventKind.ADD)),
+                op.add.eq(event.kind == EventKind.ADD),
+                op.take.eq(order & (event.kind != EventKind.ADD)),
                 op.first.eq(replace),
                 start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION)),
             ]

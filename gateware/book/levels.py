@@ -108,8 +108,8 @@ class Levels(wiring.Component):
         sides = 1 << key_bits
 
         shares = Memory(shape=LEVEL_QTY_BITS, depth=sides * sizes.levels, init=[])
-        # Read and searched within a cycle, so it may not become block RAM.
-        words = Memory(shape=word, depth=sides * groups, init=[], attrs={"ram_style": "distributed"})
+        words = Memory(shape=word, depth=sides * groups, init=[])
+        # Read within a cycle, so it may not become block RAM.
         summary = Memory(shape=groups, depth=sides, init=[], attrs={"ram_style": "distributed"})
         #: Memories by the names of `dump_signals`, for the simulator.
         self.dumped = {"shares": shares, "words": words}
@@ -117,7 +117,8 @@ class Levels(wiring.Component):
         shares_write, words_write, summary_write = shares.write_port(), words.write_port(), summary.write_port()
         shares_read = shares.read_port(transparent_for=(shares_write,))
         other_read = shares.read_port(transparent_for=(shares_write,))
-        word_read, other_word_read = words.read_port(domain="comb"), words.read_port(domain="comb")
+        word_read = words.read_port(transparent_for=(words_write,))
+        other_word_read = words.read_port(transparent_for=(words_write,))
         summary_read = summary.read_port(domain="comb")
 
         # What the last operation left behind; the one after it may have read memory before that was written. Masks are
@@ -135,7 +136,11 @@ class Levels(wiring.Component):
         key = pipe.put("key", Cat(self.slot, self.side), 0)
         rank = pipe.put("rank", self.level ^ (~self.side).replicate(sizes.level_bits), 0)
         group = pipe.put("group", _one_hot(rank[low_bits:], groups), 0)
-        m.d.comb += [shares_read.addr.eq(Cat(rank, key)), summary_read.addr.eq(key)]
+        m.d.comb += [
+            shares_read.addr.eq(Cat(rank, key)),
+            word_read.addr.eq(Cat(rank[low_bits:], key)),
+            summary_read.addr.eq(key),
+        ]
         pipe.put("summary_read", summary_read.data, 0)
         newer = Signal()
         newer_key, newer_group = Signal(key_bits), Signal(groups)
@@ -168,26 +173,21 @@ class Levels(wiring.Component):
         same_level = same_key & (last_rank == rank)
         if "level_forward_lost" in self._faults:
             same_level = Const(0)
-        pipe.put("same_level", same_level, 1)
         # Bits of the own word that the operation before has set or left empty.
         past = last_here & same_word.replicate(word)
         pipe.put("filled", Mux(last_any, past, 0), 1)
         pipe.put("kept", ~past, 1)
-        m.d.comb += word_read.addr.eq(Cat(rank[low_bits:], key))
+        m.d.comb += other_word_read.addr.eq(Cat(other_group, key))
         pipe.put("word_read", word_read.data, 1)
-        pipe.put("shares_read", shares_read.data, 1)
+        pipe.put("old_shares", Mux(same_level, last_qty, shares_read.data), 1)
 
         # Stage 2: the level itself; the first other level of its word; the other word.
         key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
-        here, same_level = pipe.get("here", 2), pipe.get("same_level", 2)
+        here, old_shares = pipe.get("here", 2), pipe.get("old_shares", 2)
         current_word = pipe.get("word_read", 2) & pipe.get("kept", 2) | pipe.get("filled", 2)
         was_any = (current_word & here).any()
-        old_shares = Signal(LEVEL_QTY_BITS)
         after = Signal(LEVEL_QTY_BITS)
-        m.d.comb += [
-            old_shares.eq(Mux(same_level, last_qty, pipe.get("shares_read", 2))),
-            after.eq(Mux(add, Mux(was_any, old_shares + qty, qty), old_shares - qty)),
-        ]
+        m.d.comb += after.eq(Mux(add, Mux(was_any, old_shares + qty, qty), old_shares - qty))
         is_any = add | (old_shares != qty)
         rest = pipe.put("rest", current_word & ~here, 2)
         near_any, near = first_one(rest)
@@ -199,7 +199,6 @@ class Levels(wiring.Component):
         pipe.put("after", after, 2)
         pipe.put("is_any", is_any, 2)
         pipe.put("word_any", word_any, 2)
-        m.d.comb += other_word_read.addr.eq(Cat(pipe.get("other_group", 2), key))
         pipe.put("other_word", other_word_read.data, 2)
         with m.If(pipe.get("go", 2)):
             m.d.sync += [

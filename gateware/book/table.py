@@ -46,7 +46,7 @@ class OrderTable(wiring.Component):
     Members
     -------
     i_valid: In(1), stage 0: an operation enters; never in two cycles running.
-    i_use: In(1), stage 0: it has a reference.
+    use: In(1), stage 1: it has a reference.
     i_reference: In(64), stage 0.
     found: Out(1), stage 5: the order is live.
     order: Out(order_layout(sizes)), stage 5: as it stands.
@@ -77,7 +77,7 @@ class OrderTable(wiring.Component):
         super().__init__(
             {
                 "i_valid": In(1),
-                "i_use": In(1),
+                "use": In(1),
                 "i_reference": In(REFERENCE_BITS),
                 "found": Out(1),
                 "order": Out(order),
@@ -99,7 +99,7 @@ class OrderTable(wiring.Component):
 
         # Stage 0: the row in each bank.
         valid = pipe.put("valid", self.i_valid, 0, reset=True)
-        pipe.put("use", self.i_valid & self.i_use, 0)
+        pipe.put("use", self.use, 1)
         pipe.put("reference", self.i_reference, 0)
         tag = self.i_reference[width:]
         for bank, masks in enumerate(fold_masks(width)):
