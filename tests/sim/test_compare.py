@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tickgate.sim.build import dump_memories
 from tickgate.sim.compare import reproduce
 from tickgate.sim.compare import run as compare_run
 from tickgate.sim.compare.engine import Comparison
@@ -297,8 +298,9 @@ def test_compare_sees_a_wrong_entry_in_a_dump(session, session_config):
 
         def wrong():
             found = honest()
-            row = next(row for row, word in enumerate(found["way0"]) if word)
-            found["way0"][row] ^= 1  # the lowest bit of a reference
+            present = next(m.width for m in dump_memories(MEDIUM) if m.name == "way0") - 1
+            row = next(row for row, word in enumerate(found["way0"]) if word >> present)
+            found["way0"][row] ^= 1  # the lowest bit of a live order's reference
             return found
 
         device.memories = wrong
