@@ -155,7 +155,9 @@ def run_demo(options: DemoOptions, progress: Progress = lambda what, share, coun
             build.shared_object(sizes)
         watch = Watch(config)
         with step("comparing"):
-            chosen = CompareOptions(path=out / "session.pcap", sizes=sizes, selection=Selection(top=SYMBOLS), work=out)
+            chosen = CompareOptions(
+                path=out / "session.pcap", sizes=sizes, selection=Selection(top=SYMBOLS), work=out, keep_orders=True
+            )
             compared, comparison = compare(chosen, _only("comparing", progress), (watch,), config)
         result = DemoResult(options, compared, files, watch.told(), shortfalls(compared), seconds)
         with step("writing the orders"):

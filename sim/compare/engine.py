@@ -48,6 +48,11 @@ class Comparison:
     result: counted into.
     gap: idle cycles between frames.
     dump_every: messages between full dumps, 0 for one at the end only.
+    keep_orders: whether `order_frames` collects the frames of all orders.
+
+    Members
+    -------
+    order_frames: (cycle, frame) of each order so far, where they are kept.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Comparison:
         *,
         gap: int = MINIMUM_GAP_CYCLES,
         dump_every: int = DUMP_EVERY,
+        keep_orders: bool = False,
     ):
         self.device, self.model, self.result = device, model, result
         self.latency = LatencyTable()
@@ -65,6 +71,7 @@ class Comparison:
         self.order_frames: list[tuple[int, bytes]] = []
         self.device_ns = 0
         self._gap = gap
+        self._keep_orders = keep_orders
         self._dump_every = dump_every
         self._since_dump = 0
         self._actions = sorted(model.config.actions, key=lambda a: a.seq)
@@ -259,7 +266,8 @@ class Comparison:
                 0, "trigger", {"evaluations": evaluations, "intents": intents, "orders": accepted},
                 {"evaluations": 0, "intents": 0, "orders": 0},
             )  # fmt: skip
-        self.order_frames += sent
+        if self._keep_orders:
+            self.order_frames += sent
         bytes_sent = [frame for _, frame in sent]
         if bytes_sent != expected_frames:
             wrong = next((i for i, (a, b) in enumerate(zip(expected_frames, bytes_sent, strict=False)) if a != b),

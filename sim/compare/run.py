@@ -36,6 +36,7 @@ class CompareOptions:
     config: TOML file instead of a derived configuration. pack: messages a frame, None as many as fit.
     start, limit: messages (of a capture: frames) skipped and taken. stall: share of cycles in which the order port is
     held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
+    keep_orders: whether `Comparison.order_frames` keeps every order frame; a long run has many.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class CompareOptions:
     gap: int = MINIMUM_GAP_CYCLES
     faults: frozenset[str] = frozenset()
     work: Path = Path("build") / "compare"
+    keep_orders: bool = False
 
 
 def configuration(options: CompareOptions, source: Input, progress: Progress) -> Config:
@@ -106,7 +108,7 @@ def compare(
         if options.stall:
             device.stall(options.stall)
         model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
-        comparison = Comparison(device, model, result, gap=options.gap)
+        comparison = Comparison(device, model, result, gap=options.gap, keep_orders=options.keep_orders)
         comparison.observers.extend(observers)
         comparison.begin()
         began = clock.now_ns()

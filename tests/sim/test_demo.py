@@ -176,7 +176,7 @@ def test_depth_and_budgets_are_those_of_the_comparison(tmp_path):
         messages = list(source)
     config = demo_config(derive_config(lambda: messages, sizes, Selection(top=8)))
     watch = Watch(config)
-    options = CompareOptions(path=path, sizes=sizes, selection=Selection(), work=tmp_path)
+    options = CompareOptions(path=path, sizes=sizes, selection=Selection(), work=tmp_path, keep_orders=True)
     result, comparison = compare(options, observers=(watch,), config=config)
     book = comparison.model.book
     series = watch.series()
