@@ -132,6 +132,7 @@ class Feed(wiring.Component):
             blocks.valid.eq(lines.o_valid),
             blocks.flush.eq(flush),
             blocks.tagged.eq(headers.tagged),
+            blocks.room_behind.eq(headers.room_behind),
         ]
         wiring.connect(m, wiring.flipped(self.i_a), lines.i_a)
         wiring.connect(m, wiring.flipped(self.i_b), lines.i_b)
@@ -157,7 +158,7 @@ class Feed(wiring.Component):
             ("frames", lines.began.any(), lines.began),
             ("drop_line_busy", lines.busy.any(), lines.busy),
         ]
-        packet = self._packet(m, s, headers, blocks.o_valid & blocks.o_word.index[7], events)
+        packet = self._packet(m, s, headers, blocks.o_valid, blocks.o_valid & blocks.o_word.index[7], events)
         marks = self._blocks(m, s, packet, events)
         notice = self._sequence(m, s, packet, marks, events)
         self._output(m, s, marks, notice)
@@ -170,7 +171,7 @@ class Feed(wiring.Component):
                     m.d.sync += self.counters[name].eq(self.counters[name] + by)
         return m
 
-    def _packet(self, m, s, headers, seq_whole, events):
+    def _packet(self, m, s, headers, arrived, seq_whole, events):
         """Whether the frame is accepted and what its packet's header says, while its last word is in stage 2."""
         whole_plain, whole_tagged = headers.whole_plain, headers.whole_tagged
         whole = whole_plain | whole_tagged
@@ -183,18 +184,14 @@ class Feed(wiring.Component):
         accepted, seen, plain = Signal(), Signal(), Signal()  # with stage 3
         left = Signal(16)  # blocks still to come
         room = Signal(signed(18))  # bytes from the word's lane 0 to the end of the UDP datagram
-        room_behind = Signal(signed(18))  # and two more
-        slack = 8 if "padding_counts" in self._faults else 0
         last = s.valid & s.word.last
         m.d.sync += plain.eq(whole_plain)
-        with m.If(s.valid & (room >= 0)):
-            m.d.sync += [room.eq(room - 8), room_behind.eq(room_behind - 8)]
+        with m.If(arrived):
+            m.d.sync += room.eq(headers.room)
         with m.If(last):
             m.d.sync += [accepted.eq(0), seen.eq(0)]
         with m.If(whole):
             m.d.sync += [
-                room.eq(headers.room),
-                room_behind.eq(headers.room + mold.BLOCK_LENGTH_SIZE + slack),
                 left.eq(headers.count),
                 accepted.eq(good),
                 seen.eq(1),
@@ -224,7 +221,6 @@ class Feed(wiring.Component):
             whole=whole,
             left=left,
             room=room,
-            room_behind=room_behind,
             last=last,
             gap_time=gap_time,
             gap_slot=plain | whole_tagged,
@@ -237,8 +233,7 @@ class Feed(wiring.Component):
         block, mask, last = s.block, s.word.mask, packet.last
         walking = Signal()
         found = s.hit & walking
-        # The last byte lies two in front of `next_at`, the low length byte of the block behind.
-        overrun = block.next_at >= packet.room_behind
+        overrun = block.overrun
         begins = found & ~block.short & ~overrun
         final = packet.left == 1
         more_fit = block.next_at < packet.room

@@ -17,8 +17,8 @@ from tickgate.sw.spec import itch, mold
 FIRST_LANE, FIRST_LANE_TAGGED = 7, 3
 
 #: A block whose low length byte lies in a word. `next_at`: bytes from the word's lane 0 to the low length byte behind
-#: the block; `next_lane` the same modulo 8, one-hot.
-BLOCK = data.StructLayout({"lane": 8, "length": 16, "next_at": 17, "next_lane": 8, "short": 1})
+#: the block; `next_lane` the same modulo 8, one-hot. `overrun`: it ends beyond the UDP datagram.
+BLOCK = data.StructLayout({"lane": 8, "length": 16, "next_at": 17, "next_lane": 8, "short": 1, "overrun": 1})
 
 
 def chosen(lane, values):
@@ -40,6 +40,7 @@ class Blocks(wiring.Component):
     valid: In(1), `word` is a new one.
     flush: In(1), pulse: forget the word.
     tagged: In(1), with stage 1: the frame has a tag.
+    room_behind: In(17), with stage 1: bytes from the word's lane 0 to two behind the end of the UDP datagram.
     o_valid: Out(1), with stage 1: there is a word.
     o_word: Out(LINE_WORD), with stage 1: the word.
     o: Out(BLOCK), with stage 1: the block whose low length byte lies in the word.
@@ -54,6 +55,7 @@ class Blocks(wiring.Component):
                 "valid": In(1),
                 "flush": In(1),
                 "tagged": In(1),
+                "room_behind": In(17),
                 "o_valid": Out(1),
                 "o_word": Out(LINE_WORD),
                 "o": Out(BLOCK),
@@ -68,13 +70,13 @@ class Blocks(wiring.Component):
             m.d.sync += [before.eq(self.word.data[56:]), self.o_word.eq(self.word)]
         m.d.sync += self.o_valid.eq(self.valid & ~self.flush)
 
-        lengths, distances, lanes, nexts, shorts = [], [], [], [], []
+        lengths, places, lanes, nexts, shorts = [], [], [], [], []
         stream = Cat(before, self.word.data)
         for lane in range(8):
             high, low = stream.word_select(lane, 8), stream.word_select(lane + 1, 8)
             ahead = lane + mold.BLOCK_LENGTH_SIZE
             length = Signal(16, name=f"length_{lane}")
-            distance = Signal(14, name=f"distance_{lane}")
+            place = Signal(17, name=f"place_{lane}")
             next_lane = Signal(8, name=f"next_lane_{lane}")
             next_word = Signal(name=f"next_word_{lane}")
             short = Signal(name=f"short_{lane}")
@@ -82,20 +84,21 @@ class Blocks(wiring.Component):
             with m.If(self.valid):
                 m.d.sync += [
                     length.eq(Cat(low, high)),
-                    distance.eq(total[3:]),
+                    place.eq(total),
                     next_lane.eq(Cat((low[:3] == (to - ahead) % 8) for to in range(8))),
                     next_word.eq((high == 0) & (low >= 8 - ahead if ahead < 8 else 1) & (low < 16 - ahead)),
                     short.eq((high == 0) & (low < itch.MIN_BLOCK)),
                 ]
             lengths.append(length)
-            distances.append(distance)
+            places.append(place)
             lanes.append(next_lane)
             nexts.append(next_word)
             shorts.append(short)
 
         lane, hit, wait = Signal(8), Signal(), Signal(14)
         next_lane = chosen(lane, lanes)
-        distance = chosen(lane, distances)
+        next_at = chosen(lane, places)
+        distance = next_at[3:17]
         index = self.o_word.index
         tagged = Const(0, 1) if "tag_ignored" in self._faults else self.tagged
         with m.If(self.o_valid):
@@ -111,15 +114,14 @@ class Blocks(wiring.Component):
                 ]
             with m.If(index[LAST_WORD] & ~tagged):
                 m.d.sync += [lane.eq(next_lane), wait.eq(distance - 2), hit.eq(chosen(lane, nexts))]
-        low_bits = Cat(next_lane[1] | next_lane[3] | next_lane[5] | next_lane[7],
-                       next_lane[2] | next_lane[3] | next_lane[6] | next_lane[7],
-                       next_lane[4:].any())  # fmt: skip
         m.d.comb += [
             self.o_hit.eq(self.o_valid & hit),
             self.o.lane.eq(lane),
             self.o.length.eq(chosen(lane, lengths)),
-            self.o.next_at.eq(Cat(low_bits, distance)),
+            self.o.next_at.eq(next_at),
             self.o.next_lane.eq(next_lane),
             self.o.short.eq(chosen(lane, shorts)),
+            # All lanes are compared while the loop chooses; the last byte lies two in front of `next_at`.
+            self.o.overrun.eq(chosen(lane, [place >= self.room_behind for place in places])),
         ]
         return m

@@ -47,7 +47,9 @@ class Headers(wiring.Component):
     bad: Out(len(CAUSES)), with stage 2 of the last header word: bit a cause.
     seq: Out(64), with stage 1 of word 7: MoldUDP64 sequence number.
     count: Out(16), with stage 1 of the last header word: its message count.
-    room: Out(signed(18)), with stage 1 of the last header word: bytes from its lane 0 to the end of the UDP datagram.
+    room: Out(signed(18)), with stage 1 of the last header word and of those behind it: bytes from the word's lane 0 to
+        the end of the UDP datagram; negative far behind it.
+    room_behind: Out(17), the same and two more, as long as `room` is not negative.
     empty: Out(1), with stage 1 of the last header word: too short for one block's length field.
     """
 
@@ -65,6 +67,7 @@ class Headers(wiring.Component):
                 "seq": Out(64),
                 "count": Out(16),
                 "room": Out(signed(18)),
+                "room_behind": Out(17),
                 "empty": Out(1),
             }
         )
@@ -159,11 +162,18 @@ class Headers(wiring.Component):
         to_end = net.UDP_PAYLOAD_OFFSET - net.UDP_SIZE
         room_plain = to_end - 8 * LAST_WORD
         room_tagged = to_end + net.VLAN_SIZE - 8 * LAST_WORD_TAGGED
+        behind = mold.BLOCK_LENGTH_SIZE + (8 if "padding_counts" in self._faults else 0)
+        first_room, first_room_behind = Signal(signed(18)), Signal(17)
         m.d.sync += [
             bad[Drop.LENGTH].eq((udp_length < _UDP_LENGTH_MIN) | (udp_length + net.IPV4_SIZE > total_length)),
-            self.room.eq(udp_length + Mux(self.tagged, room_tagged, room_plain)),
+            first_room.eq(udp_length + Mux(self.tagged, room_tagged, room_plain)),
+            first_room_behind.eq(udp_length + Mux(self.tagged, room_tagged + behind, room_plain + behind)),
             self.empty.eq(udp_length < _UDP_LENGTH_MIN + mold.BLOCK_LENGTH_SIZE),
         ]
+        with m.If(self.valid & Mux(self.tagged, self.word.index[LAST_WORD_TAGGED], self.word.index[LAST_WORD])):
+            m.d.sync += [self.room.eq(first_room), self.room_behind.eq(first_room_behind)]
+        with m.Elif(self.valid & (self.room >= 0)):
+            m.d.sync += [self.room.eq(self.room - 8), self.room_behind.eq(self.room_behind - 8)]
         self._checksum(m, aligned, at, bad[Drop.IP_CHECKSUM])
         m.d.comb += bad[Drop.DESTINATION].eq(wrong_ip_upper | wrong_ip_lower | wrong_port)
         m.d.comb += bad[Drop.SESSION].eq(wrong_session_upper | wrong_session_lower)
