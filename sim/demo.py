@@ -42,6 +42,10 @@ MESSAGES = 100_000
 ORDERS_MIN = 200
 FIRED_MIN = 20
 
+#: What a demo leaves in its folder, and what it leaves beside where a waveform is wanted.
+FILES = ("session.pcap", "orders.pcap", "report.html", "summary.json")
+WAVE_FILES = ("journey.vcd", "journey.gtkw")
+
 Progress = Callable[[str, float, int], None]
 """Called with a step, the share of it that is done (below 0: unknown), and a count of messages."""
 
@@ -133,6 +137,8 @@ def run_demo(options: DemoOptions, progress: Progress = lambda what, share, coun
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"is a file, not a folder: {out}") from None
+    for name in (*FILES, *WAVE_FILES):
+        (out / name).unlink(missing_ok=True)  # what an earlier session left would be taken for this one's
     sizes = sizes_named(DEFAULT_SIZE)
     seconds: dict[str, float] = {}
 
@@ -144,7 +150,7 @@ def run_demo(options: DemoOptions, progress: Progress = lambda what, share, coun
         seconds[what] = (clock.now_ns() - began) / 1e9
         progress(what, 1.0, 0)
 
-    files = {name: str(out / name) for name in ("session.pcap", "orders.pcap", "report.html", "summary.json")}
+    files = {name: str(out / name) for name in FILES}
     with BackgroundBuild(sizes, KINDS if options.waves else KINDS[:1]) as building:
         with step("generating the session"):
             blocks = _generate(session, out / "session.pcap", progress)
@@ -233,8 +239,8 @@ def _write_waves(out: Path, config: Config, seq: int, comparison: Comparison, fi
     number = seq - defaults.FEED_FIRST_SEQUENCE  # one message a frame
     source = Input(out / "session.pcap", limit=number + 1)
     first = comparison.order_frames[0][1]
-    save = write_journey(out / "journey.vcd", comparison.device.sizes, config, source.batches(), number, first)
-    files |= {"journey.vcd": str(out / "journey.vcd"), save.name: str(save)}
+    save = write_journey(out / WAVE_FILES[0], comparison.device.sizes, config, source.batches(), number, first)
+    files |= {name: str(save.with_name(name)) for name in WAVE_FILES}
 
 
 def _write_text(path: Path, text: str) -> None:

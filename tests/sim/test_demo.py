@@ -162,6 +162,7 @@ def test_waveform_shows_each_stage_of_the_first_order(shown):
 
 
 def test_short_session_is_compared_without_goals(tmp_path):
+    (tmp_path / "journey.vcd").write_text("of an earlier session")
     result = run_demo(DemoOptions(tmp_path, seed=9, messages=SHORT, waves=False))
     assert result.good
     assert result.compared.messages == SHORT
@@ -236,6 +237,7 @@ def test_difference_is_told_and_exits_1(tmp_path, monkeypatch, capsys):
         return result, comparison
 
     monkeypatch.setattr(demo_module, "compare", differing)
+    monkeypatch.setattr(demo_module, "KINDS", ("plain",))  # no waveform comes of this: none is compiled
     assert main(["demo", "--messages", str(SHORT), "--out", str(tmp_path)]) == 1
     assert "first difference: message 7, book: expected {'bid_px_e4': 1}" in capsys.readouterr().out
     assert "1 mismatches" in (tmp_path / "report.html").read_text()
