@@ -92,11 +92,12 @@ class PriceToLevel(wiring.Component):
         offset = self.price_e4 - self.window.base_e4
         pipe.put("offset", offset[:32], 0)
         pipe.put("below", offset[32], 0)
-        pipe.put("span", self.window.span_e4, 0)
+        span = self.window.span_e4
+        if "level_off_by_one" in self._faults:
+            span = span - self.window.tick_e4
+        pipe.put("span", span[:32], 0)
         pipe.put("reciprocal", self.window.reciprocal, 0)
         span = pipe.get("span", 1)
-        if "level_off_by_one" in self._faults:
-            span = (span - 1)[:32]
         pipe.put("above", ~pipe.get("below", 1) & (pipe.get("offset", 1) >= span), 1)
         # Products of at most 17 bits a side fit one hardware multiplier each.
         pipe.multiply("product", pipe.get("offset", 1)[:bits], pipe.get("reciprocal", 1), 1, chunk=17)
