@@ -13,6 +13,7 @@ from tickgate.sw.spec import registers as spec
 from tickgate.sw.spec import rows
 from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, REGISTERS, Access
 from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.telemetry import BINS, HISTOGRAM_STAGES
 
 STAGE = "registers"
 EXPECTED_TESTS = 4
@@ -88,7 +89,8 @@ async def every_register_reads_what_it_should(dut: Any) -> None:
     async def bins() -> None:
         while True:  # each cycle tells the bin that was selected in the one before
             await RisingEdge(dut.clk)
-            dut.bin_count.value = 0xB0000000 | int(dut.bin_select.value)
+            select = int(dut.bin_select.value)
+            dut.bin_count.value = 0xB0000000 | select if select < len(HISTOGRAM_STAGES) * BINS else 0
 
     cocotb.start_soon(bins())
     for register in REGISTERS:

@@ -53,7 +53,9 @@ def session(seed: int, messages: int) -> tuple[Any, Any]:
         "first_seq": defaults.FEED_FIRST_SEQUENCE,
     }
     batches = Packer(per_packet=3).pack_all([block_of(found)])
-    return frames_of(frame for batch in batches for frame in batch), Config(**{**config.__dict__, "feed": feed})
+    return frames_of(frame for batch in batches for frame in batch), Config(
+        **{**config.__dict__, "feed": feed, "actions": ()}
+    )
 
 
 class Recording:
@@ -219,7 +221,7 @@ class Recording:
     def load(self, config: Any) -> None:
         """Done before."""
 
-    def run(self, frames: Any, gap: int = 0) -> None:
+    def run(self, frames: Any, **how: Any) -> None:
         """Done before."""
 
 
