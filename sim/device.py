@@ -251,8 +251,10 @@ class Device:
             if words == 1:
                 found[memory.name] = raw.tolist()
             else:
-                rows = raw.reshape(memory.depth, words).tolist()
-                found[memory.name] = [sum(w << 64 * i for i, w in enumerate(row)) for row in rows]
+                packed, size = raw.tobytes(), 8 * words
+                found[memory.name] = [
+                    int.from_bytes(packed[at : at + size], "little") for at in range(0, len(packed), size)
+                ]
         return found
 
     def waves(self, path: Path | None) -> None:

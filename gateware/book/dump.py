@@ -47,9 +47,9 @@ def dump_signals(sizes: Sizes, path: str = BOOK_PATH) -> tuple[tuple[str, str, i
     return tuple(signals)
 
 
-def _fields(layout, word: int) -> dict[str, int]:
-    """Fields of a packed structure, none of them a structure."""
-    return {name: word >> field.offset & (1 << field.width) - 1 for name, field in layout}
+def _fields(layout) -> dict[str, tuple[int, int]]:
+    """Shift and mask of each field of a packed structure, so that a row is taken apart by plain integer operations."""
+    return {name: (field.offset, (1 << field.width) - 1) for name, field in layout}
 
 
 def decode_dump(sizes: Sizes, memories: Mapping[str, Sequence[int]]) -> tuple[Orders, Levels]:
@@ -64,19 +64,23 @@ def decode_dump(sizes: Sizes, memories: Mapping[str, Sequence[int]]) -> tuple[Or
     ValueError: a reference stands in two places.
     """
     orders: Orders = {}
+    order_fields = _fields(order_layout(sizes))
+    picks = [order_fields[name] for name in ("slot", "side", "price_e4", "qty", "klass")]
 
     def found(reference: int, word: int) -> None:
-        order = _fields(order_layout(sizes), word)
         if reference in orders:
             raise ValueError(f"order {reference} stands in two places of the order table")
-        orders[reference] = (order["slot"], order["side"], order["price_e4"], order["qty"], order["klass"])
+        slot, side, price_e4, shares, klass = (word >> shift & mask for shift, mask in picks)
+        orders[reference] = (slot, side, price_e4, shares, klass)
 
-    width, wide = index_bits(sizes), way_layout(sizes)
+    width, wide = index_bits(sizes), _fields(way_layout(sizes))
+    present_shift, _ = wide["present"]
+    (tag_shift, tag_mask), (order_shift, order_mask) = wide["tag"], wide["order"]
     for way in range(BANKS * WAYS):
         for row, word in enumerate(memories[f"way{way}"]):
-            fields = _fields(wide, word)
-            if fields["present"]:
-                found(reference_of(way // WAYS, row, fields["tag"], width), fields["order"])
+            if word >> present_shift & 1:
+                reference = reference_of(way // WAYS, row, word >> tag_shift & tag_mask, width)
+                found(reference, word >> order_shift & order_mask)
     for entry in range(sizes.stash):
         if memories["stash_present"][0] >> entry & 1:
             found(memories[f"stash_reference{entry}"][0], memories[f"stash_order{entry}"][0])
