@@ -161,6 +161,8 @@ class Book(wiring.Component):
             self._table.i_valid.eq(valid),
             self._table.use.eq(pipe.get("add", 1) | pipe.get("take", 1)),
             self._table.i_reference.eq(front.reference),
+            self._table.i_second.eq(front.second),
+            self._table.i_second_reference.eq(front.second_reference),
         ]
         # Price and sequence number of a message wait in a small ring; no more than half as many are under way as there
         # are stages.

@@ -66,7 +66,9 @@ class Front(wiring.Component):
     refresh_slot: In(7).
     valid: Out(1), an operation enters.
     op: Out(operation_layout(sizes)), the operation.
-    reference: Out(64), the order's reference that it looks for.
+    second: Out(1), it is the second half of a REPLACE.
+    reference: Out(64), the order's reference that it looks for, but for a second half.
+    second_reference: Out(64), the one that a second half looks for.
     clearing: Out(1), from reset, a NEW_SESSION or a clear until every slot's `swept` operation has entered.
     sweep: Out(1), every memory empties its row `sweep_row`.
     sweep_row: Out(bits of the longest swept memory's row number).
@@ -83,7 +85,9 @@ class Front(wiring.Component):
                 "refresh_slot": In(7),
                 "valid": Out(1),
                 "op": Out(operation_layout(sizes)),
+                "second": Out(1),
                 "reference": Out(64),
+                "second_reference": Out(64),
                 "clearing": Out(1),
                 "sweep": Out(1),
                 "sweep_row": Out((sweep_rows(sizes) - 1).bit_length()),
@@ -96,9 +100,8 @@ class Front(wiring.Component):
         order = event.kind <= EventKind.REPLACE
         wait = Signal(2)  # cycles until the next operation may enter
         halved = Signal()  # the second half of a REPLACE is to follow
-        second = Signal()  # it enters in this cycle
+        second = self.second
         held = Signal(operation_layout(self._sizes), reset_less=True)
-        held_reference = Signal(64, reset_less=True)
         lost_due, clear_due = Signal(), Signal()
         refresh_due = Signal(slots)
         busy = Signal(slots, init=(1 << slots) - 1)  # the slot has not been told that the sweep is over
@@ -123,7 +126,6 @@ class Front(wiring.Component):
                 op.second.eq(1),
                 op.take.eq(0),
                 op.add.eq(held.take),
-                self.reference.eq(held_reference),
             ]
             m.d.sync += halved.eq(0)
         with m.Elif(open_ & urgent):
@@ -158,7 +160,7 @@ class Front(wiring.Component):
                 start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION)),
             ]
             m.d.sync += [wait.eq(Mux(replace, 3, 1)), halved.eq(replace), held.eq(op)]
-            m.d.sync += held_reference.eq(event.new_reference)
+            m.d.sync += self.second_reference.eq(event.new_reference)
         with m.Elif(open_ & refresh_any & ~sweeping):
             m.d.comb += [
                 self.valid.eq(1),
@@ -180,11 +182,8 @@ class Front(wiring.Component):
             m.d.sync += clear_due.eq(1)
 
         row = Signal.like(self.sweep_row)
-        m.d.comb += [
-            self.sweep.eq(sweeping & (drain == 0)),
-            self.sweep_row.eq(row),
-            self.clearing.eq(busy.any() | clear_due),
-        ]
+        m.d.comb += self.clearing.eq(busy.any() | clear_due)
+        m.d.sync += [self.sweep.eq(sweeping & (drain == 0)), self.sweep_row.eq(row)]
         with m.If(drain != 0):
             m.d.sync += drain.eq(drain - 1)
         with m.Elif(sweeping):

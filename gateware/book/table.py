@@ -48,6 +48,8 @@ class OrderTable(wiring.Component):
     i_valid: In(1), stage 0: an operation enters; never in two cycles running.
     use: In(1), stage 1: it has a reference.
     i_reference: In(64), stage 0.
+    i_second: In(1), stage 0: the reference is `i_second_reference` instead, which is known a cycle before.
+    i_second_reference: In(64), stage 0.
     found: Out(1), stage 5: the order is live.
     order: Out(order_layout(sizes)), stage 5: as it stands.
     room: Out(1), stage 5: an order of this reference would find a place.
@@ -79,6 +81,8 @@ class OrderTable(wiring.Component):
                 "i_valid": In(1),
                 "use": In(1),
                 "i_reference": In(REFERENCE_BITS),
+                "i_second": In(1),
+                "i_second_reference": In(REFERENCE_BITS),
                 "found": Out(1),
                 "order": Out(order),
                 "room": Out(1),
@@ -100,11 +104,14 @@ class OrderTable(wiring.Component):
         # Stage 0: the row in each bank.
         valid = pipe.put("valid", self.i_valid, 0, reset=True)
         pipe.put("use", self.use, 1)
-        pipe.put("reference", self.i_reference, 0)
-        tag = self.i_reference[width:]
+        pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0)
         for bank, masks in enumerate(fold_masks(width)):
-            row = Cat(Cat(self.i_reference[bit], tag & mask).xor() for bit, mask in enumerate(masks))
-            pipe.put(f"row{bank}", row, 0)
+            # Two sets of hashes, then a choice: shorter than a choice in front of one.
+            rows = [
+                Cat(Cat(reference[bit], reference[width:] & mask).xor() for bit, mask in enumerate(masks))
+                for reference in (self.i_reference, self.i_second_reference)
+            ]
+            pipe.put(f"row{bank}", Mux(self.i_second, rows[1], rows[0]), 0)
 
         # Stage 1: is it the reference, or a row, of one of the two operations before?
         reference = pipe.get("reference", 1)
