@@ -9,7 +9,7 @@ from typing import Any
 
 from tickgate.sim import cocotb_lib
 from tickgate.sw.model import orders as model
-from tickgate.sw.spec import defaults, events
+from tickgate.sw.spec import defaults, events, net
 from tickgate.sw.spec.config import ascii_field
 from tickgate.sw.spec.rows import PEER_ROW, SESSION_ROW
 
@@ -37,15 +37,24 @@ class Cycle:
     session_open: int
 
 
+def near_carry(rng: random.Random, dst_ip: int) -> int:
+    """A source address under which the sum of the IP header, without the length, is just below its carry."""
+    source = rng.getrandbits(16) << 16
+    header = net.ipv4_datagram(source, dst_ip, net.PROTOCOL_TCP, b"")[: net.IPV4_SIZE]
+    below = int.from_bytes(header[10:12], "big") + net.IPV4_SIZE  # what the sum lacks to 0xFFFF, length left out
+    return source | (below - rng.randrange(40)) & 0xFFFF
+
+
 def session_row(rng: random.Random, firm: bool) -> dict[str, int]:
-    """An open session with random numbers, near the wrap of 32 bits at times."""
+    """An open session with random numbers, near the wrap of 32 bits and the carry of the IP header at times."""
     high = rng.random() < 0.5
+    dst_ip = rng.choice((defaults.ORDER_IP, 0xFFFFFFFF, rng.getrandbits(32)))
     return {
         "open": 1,
         "src_mac": defaults.ORDER_SOURCE_MAC,
         "dst_mac": rng.getrandbits(48),
-        "src_ip": rng.choice((defaults.ORDER_SOURCE_IP, 0xFFFFFFFF, rng.getrandbits(32))),
-        "dst_ip": rng.choice((defaults.ORDER_IP, 0xFFFFFFFF, rng.getrandbits(32))),
+        "src_ip": rng.choice((near_carry(rng, dst_ip), 0xFFFFFFFF, rng.getrandbits(32))),
+        "dst_ip": dst_ip,
         "src_port": defaults.ORDER_SOURCE_PORT,
         "dst_port": defaults.ORDER_PORT,
         "next_seq": 0xFFFFFF00 + rng.getrandbits(8) if high else rng.getrandbits(32),

@@ -22,6 +22,8 @@ FAULTS = {
     "wiring.done_without_rejects": "every_stage_matches_the_model_and_the_twin",
     "wiring.kill_skips_orders": "kill_lets_no_first_word_out",
 }
+#: A committed feed row reaches the book, and its sweep begins, well before this.
+SWEEP_BEGINS_CYCLES = 64
 #: Feed lines have 24 byte times between frames at least.
 GAP_CYCLES = 3
 
@@ -146,6 +148,8 @@ class Recording:
         await self.write(BY_NAME["telemetry_every"].offset, 0, second=1)
         for address, value in config.writes():
             await self.write(address, value)
+        for _ in range(SWEEP_BEGINS_CYCLES):
+            await self.tick()
         for _ in range(20_000):
             if not await self.read("status") & 2:
                 break
