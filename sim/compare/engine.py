@@ -112,7 +112,7 @@ class Comparison:
             if at is None:
                 break
             if at > start:
-                self._batch(frames.select(start, at), None if errors is None else errors[start:at])
+                self._batches(frames.select(start, at), None if errors is None else errors[start:at])
                 start = at
             action = self._actions.pop(0)
             for address, value in self.model.action(action):
@@ -121,7 +121,7 @@ class Comparison:
             if self.different:
                 return
         if start < len(frames):
-            self._batch(frames.select(start, len(frames)), None if errors is None else errors[start:])
+            self._batches(frames.select(start, len(frames)), None if errors is None else errors[start:])
 
     def inject(self, payload: bytes) -> None:
         """Sends one host message on both sides."""
@@ -146,6 +146,18 @@ class Comparison:
         last = frames.first_sequence + np.maximum(frames.counts, 1).astype(np.uint64)
         later = np.flatnonzero(last > np.uint64(seq))
         return int(later[0]) if len(later) else None
+
+    def _batches(self, frames: Frames, errors: npt.NDArray[np.uint8] | None) -> None:
+        """Compares frames in batches that end where a dump is due."""
+        start = 0
+        while start < len(frames) and not self.different:
+            stop = len(frames)
+            if self._dump_every:
+                messages = np.cumsum(np.maximum(frames.counts[start:], 1))
+                due = max(1, self._dump_every - self._since_dump)
+                stop = min(stop, start + int(np.searchsorted(messages, due)) + 1)
+            self._batch(frames.select(start, stop), None if errors is None else errors[start:stop])
+            start = stop
 
     def _batch(self, frames: Frames, errors: npt.NDArray[np.uint8] | None) -> None:
         device, model = self.device, self.model
@@ -181,7 +193,7 @@ class Comparison:
             observer(frames, found)
         self._since_dump += len(itch)
         if self._dump_every and self._since_dump >= self._dump_every and not self.different:
-            self._since_dump = 0
+            self._since_dump %= self._dump_every
             self._dump()
 
     def _hints(self, book: npt.NDArray[Any]) -> None:
