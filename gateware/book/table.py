@@ -68,6 +68,7 @@ class OrderTable(wiring.Component):
     FAULTS = {
         "order_forward_lost": "an order changed by the operation right before is read as it was in memory",
         "stash_entry_lost": "the stash forgets what is put into its third entry",
+        "stash_found_early": "an entry of the stash may be found before its reference is written",
         "way_taken_twice": "two adds in a row to one row may take the same place",
     }
 
@@ -169,13 +170,16 @@ class OrderTable(wiring.Component):
 
         # The stash: compared in stage 2, read in stage 3. Its entries are written in stage 6.
         kept_present = Signal(stash, name="stash_present")
+        # An entry is taken when its add is decided, but may be found only when its reference has been written.
+        kept_found = Signal(stash)
         kept_reference = [Signal(REFERENCE_BITS, name=f"stash_reference{n}", reset_less=True) for n in range(stash)]
         kept_order = [Signal(order, name=f"stash_order{n}", reset_less=True) for n in range(stash)]
         self.dumped["stash_present"] = kept_present
         for n in range(stash):
             self.dumped |= {f"stash_reference{n}": kept_reference[n], f"stash_order{n}": kept_order[n].as_value()}
+        findable = kept_present if "stash_found_early" in self._faults else kept_found
         stash_hit = Cat(present & (known == pipe.get("reference", 2))
-                        for present, known in zip(kept_present, kept_reference, strict=True))  # fmt: skip
+                        for present, known in zip(findable, kept_reference, strict=True))  # fmt: skip
         pipe.put("stash_hit", stash_hit & pipe.get("use", 2).replicate(stash), 2)
         pipe.put("stash_order", one_hot_mux(pipe.get("stash_hit", 3), kept_order), 3)
 
@@ -278,11 +282,12 @@ class OrderTable(wiring.Component):
                 continue
             with m.If(pipe.get("write_entry", 6)[n]):
                 m.d.sync += [
+                    kept_found[n].eq(pipe.get("write_present", 6)),
                     kept_reference[n].eq(pipe.get("reference", 6)),
                     kept_order[n].eq(pipe.get("write_order", 6)),
                 ]
         with m.If(self.sweep):
-            m.d.sync += kept_present.eq(0)
+            m.d.sync += [kept_present.eq(0), kept_found.eq(0)]
             m.d.sync += [bits.eq(0) for bits in past_way + past_entry]
         # `valid` itself starts the pipeline; naming it here keeps the reset of its chain.
         m.d.comb += Signal(name="entered").eq(valid)

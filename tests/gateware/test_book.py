@@ -351,3 +351,27 @@ def test_book_planted_fault_is_noticed(fault):
 def test_book_unknown_fault_is_refused():
     with pytest.raises(ValueError, match="fault must be one of"):
         Book(TINY, faults=frozenset({"nonsense"}))
+
+
+def stash_reuse(distance):
+    """Fills table and stash, frees a stash entry and takes it again, then names its old reference at a distance."""
+    filling = [add(4 * n, 5, quantity=1) for n in range(TINY.orders + TINY.stash + 8)]
+    run = Run(filling)
+    old = run.memories["stash_reference0"][0]
+    # What found no place has none in the table: it takes the freed entry.
+    new = next(e for e, t in zip(filling, run.traces, strict=True) if t.overflow)
+    return [
+        *filling, delete(old), ("idle", 20), new, *[event(EventKind.TRADE)] * (distance - 1), delete(old), ("idle", 20),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3])
+def test_book_reference_of_a_stash_entry_that_is_taken_again_is_not_found(distance):
+    script = stash_reuse(distance)
+    expect_model(Run(script), script)
+
+
+def test_book_stash_entry_that_is_found_early_is_noticed():
+    script = stash_reuse(2)
+    with pytest.raises(AssertionError):
+        expect_model(Run(script, faults=frozenset({"stash_found_early"})), script)
