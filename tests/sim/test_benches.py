@@ -1,0 +1,14 @@
+"""Every stage's bench passes with the seed of the suite, and proves as much as it declares."""
+
+import pytest
+
+from tickgate.sim import cocotb_run
+
+SEED = 1
+
+
+@pytest.mark.parametrize("stage", cocotb_run.STAGES)
+def test_bench_of_every_stage_passes(stage, tmp_path):
+    result = cocotb_run.run(stage, seed=SEED, work=tmp_path)
+    assert not result.failed, "\n".join(f"{name}: {message}" for name, message in result.failed.items())
+    assert len(result.passed) == cocotb_run.bench_module(stage).EXPECTED_TESTS
