@@ -224,14 +224,16 @@ class Telemetry(wiring.Component):
         m.d.comb += [fifo.w_data.eq(Cat(shift[:64], first)), fifo.w_en.eq(left != 0)]
         with m.If(left != 0):
             m.d.sync += [shift.eq(shift[64:]), left.eq(left - 1), first.eq(0)]
-        with m.If((left <= 1) & room):
-            chosen = Const(0)
-            for queue, parts in reversed(queues):
-                take = queue.r_rdy & ~chosen
-                m.d.comb += queue.r_en.eq(take)
-                with m.If(take):
-                    m.d.sync += [shift.eq(Cat(*parts)), left.eq(len(parts)), first.eq(1)]
-                chosen = chosen | queue.r_rdy
+        # Chosen in one cycle, loaded in the next: the choice reaches every bit of `shift`.
+        pick = Signal(len(queues))
+        m.d.sync += pick.eq(0)
+        with m.If((left <= 1) & room & ~pick.any()):
+            waiting = Cat(queue.r_rdy for queue, _ in queues)
+            m.d.sync += pick.eq(Cat(waiting[n] & ~waiting[n + 1 :].any() for n in range(len(queues))))
+        for chosen, (queue, parts) in zip(pick, queues, strict=True):
+            m.d.comb += queue.r_en.eq(chosen)
+            with m.If(chosen):
+                m.d.sync += [shift.eq(Cat(*parts)), left.eq(len(parts)), first.eq(1)]
 
     def _frames(self, m, fifo):
         """Whole records of the words that are there to frames."""
@@ -256,21 +258,26 @@ class Telemetry(wiring.Component):
                 ),
             ]
         )
-        starts = fifo.r_data[64]
-        length = fifo.r_data[8:12]  # the byte `words` of a record's first word
+        # A register behind the memory, which answers late in the cycle.
+        head, have, take = Signal(65, reset_less=True), Signal(), Signal()
+        m.d.comb += fifo.r_en.eq(~have | take)
+        with m.If(fifo.r_en):
+            m.d.sync += [head.eq(fifo.r_data), have.eq(fifo.r_rdy)]
+        starts = head[64]
+        length = head[8:12]  # the byte `words` of a record's first word
         if telemetry.RECORDS["feed"].field("words").offset != 1 or _LONGEST > 15:
             raise ValueError("the length of a record is not where frames look for it")
-        m.d.comb += [write.addr.eq(used), write.data.eq(fifo.r_data[:64])]
+        m.d.comb += [write.addr.eq(used), write.data.eq(head[:64])]
         payload = self.o.payload
         free = Signal()
         m.d.comb += [free.eq(~self.o.valid | self.o.ready), read.addr.eq(index - _HEADER_WORDS)]
         with m.FSM():
             with m.State("Collect"):
-                with m.If(fifo.r_rdy):
+                with m.If(have):
                     with m.If(starts & (used + length > _ROOM)):
                         m.next = "Send"
                     with m.Else():
-                        m.d.comb += [fifo.r_en.eq(1), write.en.eq(1)]
+                        m.d.comb += [take.eq(1), write.en.eq(1)]
                         m.d.sync += [used.eq(used + 1), left.eq(Mux(starts, length, left) - 1)]
                         m.d.sync += count.eq(count + starts)
                 with m.Elif((used != 0) & (left == 0)):
