@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow, In, Out
 
 #: Bits of one chain of the shift registers.
-CHAIN_BITS = 512
+CHAIN_BITS = 256
 
 
 class PinHarness(wiring.Component):
@@ -45,26 +45,31 @@ class PinHarness(wiring.Component):
             if len(raw) == 0 or type(raw).__name__ == "Const":
                 continue
             (inputs if member.flow is Flow.In else outputs).append(raw)
-        # Several short chains, one shifting at a time: synthesis follows a chain from end to end on its stack.
-        turn = Signal(range(max(2, -(-sum(len(v) for v in inputs) // CHAIN_BITS))))
+        # Several short chains, one shifting at a time: synthesis follows a chain from end to end on its stack. Nothing
+        # here has a reset, and no enable serves more than one chain: nets of the harness are not to be what limits.
+        bits = sum(len(v) for v in inputs)
+        turn = Signal(range(max(2, -(-bits // CHAIN_BITS))))
         m.d.sync += turn.eq(turn + 1)
         chains = []
-        for number, at in enumerate(range(0, sum(len(v) for v in inputs), CHAIN_BITS)):
-            chain = Signal(min(CHAIN_BITS, sum(len(v) for v in inputs) - at), name=f"chain_{number}")
-            with m.If(turn == number):
+        for number, at in enumerate(range(0, bits, CHAIN_BITS)):
+            chain = Signal(min(CHAIN_BITS, bits - at), name=f"chain_{number}", reset_less=True)
+            shifts = Signal(name=f"shifts_{number}")
+            m.d.sync += shifts.eq(turn == number)
+            with m.If(shifts):
                 m.d.sync += chain.eq(Cat(self.serial_in, chain))
             chains.append(chain)
-        held = Signal(sum(len(chain) for chain in chains))
+        held = Signal(bits, reset_less=True)
         m.d.sync += held.eq(Cat(*chains))
         m.d.comb += Cat(*inputs).eq(held)
-        taken = Signal(sum(len(v) for v in outputs))
+        taken = Signal(sum(len(v) for v in outputs), reset_less=True)
         m.d.sync += taken.eq(Cat(*outputs))
-        capture = Signal()
-        m.d.sync += capture.eq(self.capture)
-        ends = []
+        capture, ends = self.capture, []
         for number, at in enumerate(range(0, len(taken), CHAIN_BITS)):
-            out = Signal(len(taken[at : at + CHAIN_BITS]), name=f"out_{number}")
-            with m.If(capture):
+            out = Signal(len(taken[at : at + CHAIN_BITS]), name=f"out_{number}", reset_less=True)
+            captures = Signal(name=f"capture_{number}")
+            m.d.sync += captures.eq(capture)
+            capture = captures
+            with m.If(captures):
                 m.d.sync += out.eq(taken[at : at + CHAIN_BITS])
             with m.Else():
                 m.d.sync += out.eq(out[1:])
