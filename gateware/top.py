@@ -71,12 +71,12 @@ class Top(wiring.Component):
     COUNTERS: tuple[str, ...] = ()
     #: The path of an order through the stages: component, port in, port out, class of event.
     ORDER_PATH = (
-        ("feed", "i_a", "o"),
-        ("itch", "i", "o"),
-        ("book", "i", "o"),
-        ("trigger", "i", "o_intents"),
-        ("risk", "i_intents", "o"),
-        ("orders", "i", "o"),
+        ("feed", "i_a", "o", "word"),
+        ("itch", "i", "o", "event"),
+        ("book", "i", "o", "any"),
+        ("trigger", "i", "o_intents", "sent"),
+        ("risk", "i_intents", "o", "accepted"),
+        ("orders", "i", "o", "idle"),
     )
     latency_cycles = {("bus", "o_orders", "kill"): (1, 1)}
 
@@ -110,11 +110,9 @@ class Top(wiring.Component):
     @property
     def order_cycles(self) -> int:
         """Fewest cycles from the word with the deciding byte at `i_a` to an order's first word: the stages' sum."""
-        total = 0
-        for stage, source, sink in self.ORDER_PATH:
-            table = self._stage(stage).latency_cycles
-            total += min(low for (start, end, _), (low, _) in table.items() if (start, end) == (source, sink))
-        return total
+        return sum(
+            self._stage(stage).latency_cycles[source, sink, event][0] for stage, source, sink, event in self.ORDER_PATH
+        )
 
     def _stage(self, name: str):
         component = COMPONENTS[name]

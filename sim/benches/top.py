@@ -319,7 +319,7 @@ def check_done(recorded: Recording) -> None:
 
 
 #: From the word with the deciding byte at the input to an order's first word, where nothing is in its way.
-ORDER_CYCLES = 28
+ORDER_CYCLES = 29
 
 
 def check_latency(recorded: Recording, pressure: str) -> None:
