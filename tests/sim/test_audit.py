@@ -28,9 +28,9 @@ def risk():
 
 def _problems(risk, **changed):
     component, netlist = risk
-    names = ("signature", "latency_cycles", "combinational_paths", "unused_inputs")
-    stated = {name: changed.get(name, getattr(component, name)) for name in names}
-    return audit_netlist("risk", type("Stated", (), stated)(), netlist).problems
+    # Everything but what is changed is the component's own.
+    stated = type("Stated", (), {**changed, "__getattr__": lambda self, name: getattr(component, name)})
+    return audit_netlist("risk", stated(), netlist).problems
 
 
 def test_audit_of_a_minimum_that_is_one_off_says_so(risk):
