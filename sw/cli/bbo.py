@@ -8,15 +8,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, cast
 
-from tickgate.sw.cli.convert import PROGRESS_STEP, check_range, describe_source
-from tickgate.sw.cli.progress import Update, progress_bar
+from tickgate.sw.cli.convert import check_range, describe_source
+from tickgate.sw.cli.progress import items_with_progress, progress_bar
 from tickgate.sw.files import bbo_io
 from tickgate.sw.files.opening import open_source
-from tickgate.sw.files.source import MessageSource
 from tickgate.sw.model.bbo import BboRow, bbo_rows
 from tickgate.sw.model.derive import Selection, select_locates, survey
 from tickgate.sw.spec.errors import UserError
-from tickgate.sw.spec.events import Notice
 from tickgate.sw.spec.sizes import DEFAULT_SIZE, LADDER
 
 help = "write the best bid and offer after every message"
@@ -94,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         wanted = None if selection is None else _locates(args.file, selection)
         with open_source(args.file) as source, progress_bar("book") as update:
             stop = None if args.limit is None else args.start + args.limit
-            rows = bbo_rows(_moving(source, stop, update, report))
+            rows = bbo_rows(items_with_progress(source, stop, update, report))
             chosen = (r for r in rows if r[0] >= args.start and (wanted is None or r[1] in wanted))
             _write(args.output, chosen, report)
         describe_source(source, report)
@@ -108,19 +106,6 @@ def run(args: argparse.Namespace) -> int:
 def _locates(path: str, selection: Selection) -> set[int]:
     with open_source(path) as source:
         return set(select_locates(survey(source), selection, ALL_LOCATES))
-
-
-def _moving(
-    source: MessageSource, stop: int | None, update: Update, report: dict[str, Any]
-) -> Iterator[bytes | Notice]:
-    count = 0
-    for item in source.items(stop):
-        yield item
-        if not isinstance(item, Notice):
-            count += 1
-            if not count % PROGRESS_STEP:
-                update(source.progress, count)
-    report["messages"] = count
 
 
 def _gateware_rows(args: argparse.Namespace) -> Iterator[BboRow]:

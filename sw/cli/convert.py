@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tickgate.sw.cli.progress import Update, progress_bar, with_progress
+from tickgate.sw.cli.progress import Update, items_with_progress, progress_bar, with_progress
 from tickgate.sw.files import bbo_io, binaryfile, pcap
 from tickgate.sw.files.block import Block, sliced
 from tickgate.sw.files.mold_source import MoldSource
@@ -17,7 +17,6 @@ from tickgate.sw.files.source import MessageSource
 from tickgate.sw.files.stream import ByteStream
 from tickgate.sw.model.bbo import bbo_rows
 from tickgate.sw.spec.errors import UserError
-from tickgate.sw.spec.events import Notice
 
 help = "convert between ITCH file, packet capture and BBO table"
 
@@ -29,8 +28,6 @@ KINDS = {
 }
 
 _TABLE_STARTS = (b"PAR1", ",".join(bbo_io.COLUMNS).encode("ascii"))
-
-PROGRESS_STEP = 1 << 14
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -167,22 +164,9 @@ def _write_bbo(
 ) -> None:
     """Rows of the true book. It starts with the file in any case; `--start` and `--limit` choose among its rows."""
     stop = None if args.limit is None else args.start + args.limit
-    rows = bbo_rows(_moving(source, stop, update, report))
+    rows = bbo_rows(items_with_progress(source, stop, update, report))
     write = bbo_io.write_parquet if target == "parquet" else bbo_io.write_csv
     report["rows"] = write(args.output, (row for row in rows if row[0] >= args.start))
-
-
-def _moving(
-    source: MessageSource, stop: int | None, update: Update, report: dict[str, Any]
-) -> Iterator[bytes | Notice]:
-    count = 0
-    for item in source.items(stop):
-        yield item
-        if not isinstance(item, Notice):
-            count += 1
-            if not count % PROGRESS_STEP:
-                update(source.progress, count)
-    report["messages"] = count
 
 
 def _convert_table(args: argparse.Namespace, target: str) -> int:

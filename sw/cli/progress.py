@@ -3,11 +3,16 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tickgate.sw.files.block import Block
 from tickgate.sw.files.source import MessageSource
+from tickgate.sw.spec.events import Notice
 
 Update = Callable[[float, int], None]
+
+#: A bar that follows messages one by one moves once in so many of them.
+PROGRESS_STEP = 1 << 14
 
 
 @contextmanager
@@ -36,3 +41,20 @@ def with_progress(blocks: Iterable[Block], source: MessageSource, update: Update
     for block in blocks:
         yield block
         update(source.progress, block.first_index + len(block))
+
+
+def items_with_progress(
+    source: MessageSource, stop: int | None, update: Update, report: dict[str, Any]
+) -> Iterator[bytes | Notice]:
+    """The first `stop` messages of a source with the notices between them, moving a bar as they pass.
+
+    `report["messages"]` is how many messages passed, once the last one has.
+    """
+    count = 0
+    for item in source.items(stop):
+        yield item
+        if not isinstance(item, Notice):
+            count += 1
+            if not count % PROGRESS_STEP:
+                update(source.progress, count)
+    report["messages"] = count
