@@ -7,8 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.layouts import ROW_PORTS, RowPort, counters, layout
+from tickgate.sw.spec import registers as spec
 from tickgate.sw.spec.registers import ADDRESS_BITS, ARM_KEY, BY_NAME, HISTOGRAMS_AT, counter_names, map_hash
+from tickgate.sw.spec.rows import ROWS
 from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.units import CORE_CLOCK_HZ
+from tickgate.sw.spec.version import release_word
 
 #: Registers that one step of the read multiplexer chooses from.
 GROUP = 8
@@ -43,14 +47,19 @@ class Registers(wiring.Component):
 
     A write acts in the next cycle: `kill` is high in the cycle after any write to its register and stays so until the
     key is written to `arm`. A commit leaves in the cycle after its write, with the shadows as they were at the write.
-    Writes may come in every cycle. A read is answered after `READ_CYCLES` cycles; reads may come in every cycle. What
-    has no register, and what is write only, reads 0.
+    Several rows leave in the same cycle after a write to `commit_group`. Writes may come in every cycle. A read is
+    answered after `READ_CYCLES` cycles; reads may come in every cycle. What has no register, what is write only, and
+    what `tickgate.gateware.readback` answers, reads 0.
+
+    Heartbeat: with a limit of L cycles, 2 or more, `kill` is high L cycles after the last write to `heartbeat` or to
+    the limit, and arming has no effect until one of them is written again.
 
     Parameters
     ----------
     sizes: told by the identity registers.
     counter_sources: the counters of each stage by its name; a counter that several stages have is their sum.
     build_id: told by its register.
+    core_clock_hz: told by its register, in kHz.
     first_cycle: `now` in the first cycle after reset.
     faults: names of `FAULTS`, for the tests of the tests.
 
@@ -65,6 +74,7 @@ class Registers(wiring.Component):
     clearing, mark_pending, session_open: In(1), for the status register.
     counters_<stage>: In(counters(names)), one a stage that counts.
     telemetry_mask: Out(8). telemetry_every: Out(16).
+    row_select: Out(7), slot and side of the rows that are read back.
     bin_select: Out(8), histogram and bin that `bin_count` is to tell in the next cycle.
     bin_count: In(32).
 
@@ -79,6 +89,8 @@ class Registers(wiring.Component):
         "commit_late": "a commit leaves one cycle late, so that a write right behind it tears the row",
         "high_word_runs": "the high word of `now` is not latched by the low one",
         "counter_off_by_one": "the counter behind the first group is that of its neighbour",
+        "group_in_turn": "the rows of a group leave one cycle behind each other",
+        "heartbeat_forgotten": "a lost heartbeat does not keep the kill switch up",
     }
     latency_cycles = {
         ("bus", "kill", "write"): (1, 1),
@@ -95,6 +107,7 @@ class Registers(wiring.Component):
         counter_sources: Mapping[str, tuple[str, ...]],
         *,
         build_id: int = 0,
+        core_clock_hz: int = CORE_CLOCK_HZ,
         first_cycle: int = 0,
         faults: frozenset[str] = frozenset(),
     ):
@@ -105,6 +118,7 @@ class Registers(wiring.Component):
             if strange := sorted(set(names) - known):
                 raise ValueError(f"stage {stage} has the counter {strange[0]!r}, which the register map does not have")
         self._sizes, self._sources, self._build_id, self._faults = sizes, dict(counter_sources), build_id, faults
+        self._core_clock_hz = core_clock_hz
         super().__init__(
             {
                 "bus": In(Bus()),
@@ -119,6 +133,7 @@ class Registers(wiring.Component):
                 **{f"counters_{stage}": In(counters(names)) for stage, names in self._sources.items() if names},
                 "telemetry_mask": Out(8),
                 "telemetry_every": Out(16),
+                "row_select": Out(7),
                 "bin_select": Out(8),
                 "bin_count": In(32),
             }
@@ -128,6 +143,7 @@ class Registers(wiring.Component):
         m = Module()
         m.d.sync += self.now.eq(self.now + 1)
         m.d.comb += self.armed.eq(~self.kill)
+        self._heartbeat(m)
         self._write(m)
         self._rows(m)
         self._read(m)
@@ -137,12 +153,26 @@ class Registers(wiring.Component):
         """The bus writes this word of the register in this cycle."""
         return self.bus.w_en & (self.bus.addr == BY_NAME[name].offset + 4 * word)
 
+    def _heartbeat(self, m):
+        """Whether the host's sign of life is overdue."""
+        self._limit, self._lost = Signal(32), Signal()
+        left, runs = Signal(32), Signal()
+        self._overdue = Signal()
+        m.d.comb += self._overdue.eq(runs & (left <= 1))
+        m.d.sync += left.eq(left - 1)
+        with m.If(self._overdue):
+            m.d.sync += [runs.eq(0), self._lost.eq("heartbeat_forgotten" not in self._faults)]
+        with m.If(self._hit("heartbeat")):
+            m.d.sync += [left.eq(self._limit - 1), runs.eq(self._limit != 0), self._lost.eq(0)]
+        with m.If(self._hit("heartbeat_limit_cycles")):
+            m.d.sync += [left.eq(self.bus.w_data - 1), runs.eq(self.bus.w_data != 0), self._lost.eq(0)]
+
     def _write(self, m):
         data = self.bus.w_data
         key = data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
         with m.If(self._hit("arm") & key):
             m.d.sync += self.kill.eq(0)
-        with m.If(self._hit("kill")):
+        with m.If(self._hit("kill") | self._overdue | self._lost):
             m.d.sync += self.kill.eq(1)
         m.d.sync += self.clear.eq(self._hit("clear"))
         self._scratch = Signal(32)
@@ -150,12 +180,15 @@ class Registers(wiring.Component):
             ("scratch", self._scratch),
             ("telemetry_mask", self.telemetry_mask),
             ("telemetry_every", self.telemetry_every),
+            ("heartbeat_limit_cycles", self._limit),
+            ("row_select", self.row_select),
         ):
             with m.If(self._hit(name)):
                 m.d.sync += register.eq(data)
 
     def _rows(self, m):
-        for short, record in ROW_PORTS.items():
+        group = self._hit("commit_group")
+        for number, (short, record) in enumerate(ROW_PORTS.items()):
             port = getattr(self, f"cfg_{short}")
             shadow = Signal(layout(record), name=f"shadow_{short}")
             m.d.comb += port.row.eq(shadow)
@@ -165,13 +198,21 @@ class Registers(wiring.Component):
                     part = target[32 * word : 32 * word + 32]
                     with m.If(self._hit(f"{short}_{f.name}", word)):
                         m.d.sync += part.eq(self.bus.w_data)
-            commit = self._hit(f"{short}_commit")
+            chosen = Signal(name=f"grouped_{short}")
+            m.d.comb += chosen.eq(group & self.bus.w_data[spec.GROUP_ROWS_AT + number])
+            if "group_in_turn" in self._faults and number % 2:
+                later = Signal(name=f"later_{short}")
+                m.d.sync += later.eq(chosen)
+                chosen = later
+            commit = self._hit(f"{short}_commit") | chosen
+            # A group names slot and side; a row that is a slot's takes the slot of it.
+            select = Mux(chosen, self.bus.w_data[:7] >> (ROWS[number][1] == "slot"), self.bus.w_data)
             if "commit_late" in self._faults:
                 slow, kept = Signal(), Signal(len(port.select))
-                m.d.sync += [slow.eq(commit), kept.eq(self.bus.w_data)]
+                m.d.sync += [slow.eq(commit), kept.eq(select)]
                 m.d.sync += [port.commit.eq(slow), port.select.eq(kept)]
             else:
-                m.d.sync += [port.commit.eq(commit), port.select.eq(self.bus.w_data)]
+                m.d.sync += [port.commit.eq(commit), port.select.eq(select)]
 
     def _sources_of(self, m, name: str):
         """The value of a counter: one stage's, or the registered sum of several."""
@@ -193,12 +234,15 @@ class Registers(wiring.Component):
             m.d.sync += seen_clearing.eq(1)
         with m.If(self.bus.r_en & (self.bus.addr == BY_NAME["now"].offset)):
             m.d.sync += latched.eq(self.now[32:])
-        status = Cat(self.armed, self.clearing, self.mark_pending, self.session_open, seen_clearing)
+        status = Cat(self.armed, self.clearing, self.mark_pending, self.session_open, seen_clearing, self._lost)
         low = Signal(32)
         m.d.sync += low.eq(self.now)
         values = {
             "map_hash": [Const(map_hash(), 32)],
             "build_id": [Const(self._build_id & 0xFFFFFFFF, 32), Const(self._build_id >> 32, 32)],
+            "map_version": [Const(spec.MAP_VERSION, 32)],
+            "release": [Const(release_word(), 32)],
+            "core_clock_khz": [Const(self._core_clock_hz // 1000, 32)],
             "size_slots": [Const(sizes.slots, 32)],
             "size_orders": [Const(sizes.orders, 32)],
             "size_levels": [Const(sizes.levels, 32)],
@@ -209,6 +253,8 @@ class Registers(wiring.Component):
             "now": [low, self.now[32:] if "high_word_runs" in self._faults else latched],
             "telemetry_mask": [self.telemetry_mask],
             "telemetry_every": [self.telemetry_every],
+            "heartbeat_limit_cycles": [self._limit],
+            "row_select": [self.row_select],
         }
         for name in counter_names():
             values[name] = [self._sources_of(m, name)]

@@ -9,20 +9,25 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from tickgate.sim import cocotb_lib
+from tickgate.sw.model.heartbeat import Heartbeat
 from tickgate.sw.spec import registers as spec
 from tickgate.sw.spec import rows
 from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, REGISTERS, Access
 from tickgate.sw.spec.sizes import Sizes
 from tickgate.sw.spec.telemetry import BINS, HISTOGRAM_STAGES
+from tickgate.sw.spec.units import CORE_CLOCK_HZ
+from tickgate.sw.spec.version import release_word
 
 STAGE = "registers"
-EXPECTED_TESTS = 4
+EXPECTED_TESTS = 6
 FAULTS = {
     "any_key_arms": "kill_switch_is_up_after_reset_and_only_the_key_clears_it",
     "reset_armed": "kill_switch_is_up_after_reset_and_only_the_key_clears_it",
     "commit_late": "rows_leave_whole_with_their_commit",
     "high_word_runs": "now_is_read_in_one_piece",
     "counter_off_by_one": "every_register_reads_what_it_should",
+    "group_in_turn": "groups_leave_in_one_cycle",
+    "heartbeat_forgotten": "heartbeat_that_stops_latches_the_kill_switch",
 }
 SIZES = Sizes(slots=4, orders=256, levels=64, stash=16)
 READ_CYCLES = 4
@@ -81,7 +86,8 @@ async def every_register_reads_what_it_should(dut: Any) -> None:
     expected = {
         "map_hash": spec.map_hash(), "build_id": BUILD_ID, "size_slots": SIZES.slots, "size_orders": SIZES.orders,
         "size_levels": SIZES.levels, "size_stash": SIZES.stash, "scratch": 0xDEADBEEF, "status": 0b11010,
-        "telemetry_mask": 0x2A, "telemetry_every": 0xBEEF,
+        "telemetry_mask": 0x2A, "telemetry_every": 0xBEEF, "map_version": spec.MAP_VERSION, "row_select": 0,
+        "release": release_word(), "core_clock_khz": CORE_CLOCK_HZ // 1000, "heartbeat_limit_cycles": 0,
     }  # fmt: skip
     for name in spec.counter_names():
         expected[name] = sum(v.get(name, 0) for v in values.values()) & 0xFFFFFFFF
@@ -101,7 +107,7 @@ async def every_register_reads_what_it_should(dut: Any) -> None:
             first = (register.offset - spec.HISTOGRAMS_AT) // 4
             want = sum((0xB0000000 | first + w) << 32 * w for w in range(register.words))
         else:
-            want = 0 if register.access is Access.WO else expected[register.name]
+            want = 0 if register.access in (Access.WO, Access.ROW) else expected[register.name]
         assert got == want, f"{register.name} at {register.offset:#x} is {got:#x}, not {want:#x}"
     end = max(r.offset + 4 * r.words for r in REGISTERS)
     for address in (0x0FC, 0x3FC, 0x7FC, end, 0xFFC):
@@ -141,6 +147,56 @@ async def rows_leave_whole_with_their_commit(dut: Any) -> None:
 
 
 @cocotb.test()
+async def groups_leave_in_one_cycle(dut: Any) -> None:
+    """Any rows, any slot and side: all commits in the same cycle, slots selected by slot, triggers by slot and side."""
+    await cocotb_lib.start(dut)
+    rng = random.Random(cocotb_lib.seed())
+    selectors = {record.name.removesuffix("_row"): selector for record, selector in rows.ROWS}
+    for _ in range(100):
+        names = [name for name in selectors if rng.random() < 0.5]
+        slot, side = rng.randrange(SIZES.slots), rng.randrange(2)
+        await write(dut, BY_NAME["commit_group"].offset, spec.group_value(names, slot, side))
+        await RisingEdge(dut.clk)
+        found = [name for name in selectors if int(getattr(dut, f"cfg_{name}__commit").value)]
+        assert found == names, f"{found} were taken over, {names} were asked for"
+        for name in names:
+            want = {"slot": slot, "slot_side": 2 * slot + side}.get(selectors[name])
+            got = int(getattr(dut, f"cfg_{name}__select").value)
+            assert want is None or got == want, f"{name}: {got} was selected, not {want}"
+        await RisingEdge(dut.clk)
+        assert not [name for name in selectors if int(getattr(dut, f"cfg_{name}__commit").value)]
+
+
+@cocotb.test()
+async def heartbeat_that_stops_latches_the_kill_switch(dut: Any) -> None:
+    """Limits and pauses of all kinds against the model, cycle by cycle; arming does not help while it is lost."""
+    await cocotb_lib.start(dut)
+    rng = random.Random(cocotb_lib.seed())
+    model = Heartbeat()
+    beat, limit, arm = (BY_NAME[name].offset for name in ("heartbeat", "heartbeat_limit_cycles", "arm"))
+    await write(dut, arm, ARM_KEY)
+    lost = 0
+    for turn in range(150):
+        at = int(dut.now.value)
+        if turn % 10 == 0:
+            cycles = rng.choice((0, 1, 2, 3, 20, 50))
+            model.write_limit(at + 1, cycles)
+            await write(dut, limit, cycles)
+        else:
+            model.beat(at + 1)
+            await write(dut, beat, rng.getrandbits(32))
+        await write(dut, arm, ARM_KEY)
+        for _ in range(rng.randrange(60)):
+            await RisingEdge(dut.clk)
+            want = model.holds_kill(int(dut.now.value))
+            assert int(dut.kill.value) == want, f"turn {turn}: kill is not {want} in cycle {int(dut.now.value)}"
+            lost += want
+            if rng.random() < 0.1:
+                await write(dut, arm, ARM_KEY)
+    assert lost, "the heartbeat was never lost"
+
+
+@cocotb.test()
 async def kill_switch_is_up_after_reset_and_only_the_key_clears_it(dut: Any) -> None:
     """Kill and arm, and their effect in the next cycle."""
     await cocotb_lib.start(dut)
@@ -150,6 +206,8 @@ async def kill_switch_is_up_after_reset_and_only_the_key_clears_it(dut: Any) -> 
     level = 1
     for _ in range(400):
         address = rng.choice((kill, arm, arm, BY_NAME["clear"].offset, rng.randrange(0, 1 << 12, 4)))
+        if address == BY_NAME["heartbeat_limit_cycles"].offset:
+            continue  # it has a test of its own
         value = rng.choice((ARM_KEY, ARM_KEY, ARM_KEY ^ 1 << rng.randrange(32), 0, rng.getrandbits(32)))
         await write(dut, address, value)
         level = 1 if address == kill else 0 if address == arm and value == ARM_KEY else level

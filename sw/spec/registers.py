@@ -3,12 +3,15 @@
 Registers are 32 bits wide and stand at byte offsets that are multiples of 4. A configuration row
 (`tickgate.sw.spec.rows`) is written field by field into its shadow registers, lowest word first, and taken over whole,
 in one cycle, by a write to its commit register: the value selects the slot, or 2 x slot + side for a trigger.
-Counters are 32 bits and wrap.
+Counters are 32 bits and wrap. Rows are read back at the addresses of their shadow registers: what is read is the row
+in force of the slot and side in `row_select`, 0 where none was committed since reset. Rows of several kinds change in
+the same cycle through `commit_group`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -25,6 +28,7 @@ class Access(Enum):
     RO = "read only"
     WO = "write only"
     RW = "read and write"
+    ROW = "writes the shadow, reads the row in force"
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,10 @@ class Register:
 
 #: Written to `arm` to clear the kill switch: "ARM!" in ASCII, so that no stray write re-arms.
 ARM_KEY = 0x41524D21
-MAP_VERSION = 1
+#: Counts the changes of the map; a host and a device that differ tell by it who is older.
+MAP_VERSION = 2
+#: The hash of every version so far.
+MAP_HISTORY = {1: 0x277D1BF4, 2: 0x3F4CDD47}
 ADDRESS_BITS = 12
 #: Where the latency histograms begin; below are all other registers.
 HISTOGRAMS_AT = 0x800
@@ -55,6 +62,9 @@ HISTOGRAMS_AT = 0x800
 _IDENTITY = (
     ("map_hash", Access.RO, "first 32 bits of the SHA-256 of this map; host and device must agree", 32),
     ("build_id", Access.RO, "first 64 bits of the hash of the design with this field zero", 64),
+    ("map_version", Access.RO, "version of this map", 32),
+    ("release", Access.RO, "release of the design: major, minor, patch in bits 31:24, 23:16, 15:0", 32),
+    ("core_clock_khz", Access.RO, "core clock that the design declares, in kHz", 32),
     ("size_slots", Access.RO, "slots of this device", 32),
     ("size_orders", Access.RO, "entries of the order table", 32),
     ("size_levels", Access.RO, "levels a side", 32),
@@ -65,7 +75,7 @@ _CONTROL = (
     (
         "status",
         Access.RO,
-        "bit 0 armed, 1 clearing, 2 mark pending, 3 session open, 4 clearing was seen since reset",
+        "bit 0 armed, 1 clearing, 2 mark pending, 3 session open, 4 clearing was seen since reset, 5 heartbeat lost",
         32,
     ),
     ("kill", Access.WO, "any write: kill switch, from the next cycle", 1),
@@ -74,7 +84,24 @@ _CONTROL = (
     ("now", Access.RO, "core cycle counter; reading the low word latches the high one", 64),
     ("telemetry_mask", Access.RW, "record classes sent beside intents, verdicts and orders; bit a stage", 8),
     ("telemetry_every", Access.RW, "one in N records of those classes, 0 none", 16),
+    ("heartbeat", Access.WO, "any write: the host lives", 1),
+    (
+        "heartbeat_limit_cycles",
+        Access.RW,
+        "the kill switch goes up this many cycles after the last write to `heartbeat` or to this register; 0 never",
+        32,
+    ),
+    ("row_select", Access.RW, "2 x slot + side of the rows that are read back", 7),
+    (
+        "commit_group",
+        Access.WO,
+        "takes over several rows in one cycle: bits 6:0 are 2 x slot + side, bit 8 + n row n of this map",
+        16,
+    ),
 )
+
+#: What a device tells of itself to a host that says hello: the first registers of the map, one word each.
+IDENTITY = tuple(name for name, *_ in _IDENTITY[:-1])
 
 #: Counters of single events, beside one for each Drop, Anomaly and Reason.
 EVENT_COUNTERS = (
@@ -99,7 +126,16 @@ EVENT_COUNTERS = (
     ("injects", "host messages sent"),
     ("completed_after_kill", "order frames that were leaving when the kill switch struck"),
     ("telemetry_lost", "telemetry records lost"),
+    ("control_requests", "control requests executed"),
+    ("control_repeats", "control requests that came again and got the same answer"),
+    ("control_foreign", "frames on the control role of another protocol, address or session"),
+    ("control_malformed", "control frames with an error, too short, too long, or of no meaning"),
+    ("control_stale", "control requests that were neither the next nor the last one"),
+    ("control_busy", "frames on the control role that came while another was under way"),
 )
+
+#: Bit of the first row in `commit_group`.
+GROUP_ROWS_AT = 8
 
 
 def counter_names() -> tuple[str, ...]:
@@ -124,7 +160,7 @@ def _build() -> tuple[Register, ...]:
     for row, selector in ROWS:
         short = row.name.removesuffix("_row")
         for f in row.fields:
-            at = put(at, f"{short}_{f.name}", Access.WO, f.doc, f.bits)
+            at = put(at, f"{short}_{f.name}", Access.ROW, f.doc, f.bits)
         what = {"": "any write", "slot": "the value is the slot", "slot_side": "the value is 2 x slot + side"}[selector]
         at = put(at, f"{short}_commit", Access.WO, f"takes the {short} row over whole: {what}")
     at = 0x400
@@ -167,3 +203,38 @@ def row_writes(row: Record, values: dict[str, int], select: int = 0) -> list[tup
         value = int(values.get(f.name, 0))
         writes += [(register.offset + 4 * w, value >> 32 * w & 0xFFFFFFFF) for w in range(register.words)]
     return [*writes, (BY_NAME[f"{short}_commit"].offset, select)]
+
+
+def row_registers(row: Record) -> tuple[Register, ...]:
+    """The shadow registers of a row in the order of its fields."""
+    short = row.name.removesuffix("_row")
+    return tuple(BY_NAME[f"{short}_{f.name}"] for f in row.fields)
+
+
+def row_values(row: Record, words: Mapping[int, int]) -> dict[str, int]:
+    """The fields of a row from the words (offset to value) of its registers.
+
+    Raises
+    ------
+    KeyError: a word is missing.
+    """
+    return {
+        f.name: sum(words[r.offset + 4 * w] << 32 * w for w in range(r.words))
+        for f, r in zip(row.fields, row_registers(row), strict=True)
+    }
+
+
+def group_value(names: Iterable[str], slot: int = 0, side: int = 0) -> int:
+    """What to write to `commit_group` for the rows of these short names (`limits`, `gate`).
+
+    Raises
+    ------
+    ValueError: no such row.
+    """
+    known = [record.name.removesuffix("_row") for record, _ in ROWS]
+    value = 2 * slot + side
+    for name in names:
+        if name not in known:
+            raise ValueError(f"a row is one of {', '.join(known)}, not {name!r}")
+        value |= 1 << GROUP_ROWS_AT + known.index(name)
+    return value

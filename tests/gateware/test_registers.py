@@ -7,6 +7,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from tickgate.gateware.registers import READ_CYCLES, Registers
+from tickgate.sw.model.heartbeat import Heartbeat
 from tickgate.sw.spec import registers as spec
 from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, REGISTERS, Access
 from tickgate.sw.spec.rows import FEED_ROW, ROWS
@@ -59,14 +60,15 @@ def test_registers_each_reads_its_own_value():
                 ctx.set(getattr(dut, f"counters_{stage}")[name], value)
         await write(ctx, dut, BY_NAME["scratch"].offset, 0xDEADBEEF)
         expected = {"map_hash": spec.map_hash(), "size_slots": 4, "size_orders": 256, "size_levels": 64,
-                    "size_stash": 16, "scratch": 0xDEADBEEF, "status": 0,
+                    "size_stash": 16, "scratch": 0xDEADBEEF, "status": 0, "map_version": spec.MAP_VERSION,
+                    "release": 0x00010000, "core_clock_khz": 156_250,
                     "build_id": 0x1122334455667788}  # fmt: skip
         for name in NAMES:
             expected[name] = sum(found.get(name, 0) for found in values.values()) & 0xFFFFFFFF
         for register in REGISTERS:
             if register.name == "now":
                 continue
-            want = 0 if register.access is Access.WO else expected.get(register.name, 0)
+            want = 0 if register.access in (Access.WO, Access.ROW) else expected.get(register.name, 0)
             for word in range(register.words):
                 got = await read(ctx, dut, register.offset + 4 * word)
                 assert got == want >> 32 * word & 0xFFFFFFFF, register.name
@@ -107,6 +109,62 @@ def test_registers_row_leaves_whole_with_its_commit(record):
         assert record.unpack(ctx.get(port.row.as_value())) == values
         await ctx.tick()
         assert not ctx.get(port.commit)
+
+    run(dut, testbench)
+
+
+@pytest.mark.parametrize(("names", "slot", "side"), ((("limits", "gate"), 3, 0), (("trigger", "symbol"), 2, 1)))
+def test_registers_group_leaves_in_one_cycle(names, slot, side):
+    dut = registers()
+    ports = {name: getattr(dut, f"cfg_{name}") for name in spec_rows()}
+
+    async def testbench(ctx):
+        for record, _ in ROWS:
+            writes = spec.row_writes(record, {f.name: 1 for f in record.fields})[:-1]
+            for address, value in writes:
+                await write(ctx, dut, address, value)
+        await write(ctx, dut, BY_NAME["commit_group"].offset, spec.group_value(names, slot, side))
+        assert [name for name, port in ports.items() if ctx.get(port.commit)] == sorted(names, key=list(ports).index)
+        for name in names:
+            selector = {r.name: s for r, s in ROWS}[f"{name}_row"]
+            assert ctx.get(ports[name].select) == {"slot": slot}.get(selector, 2 * slot + side)
+        await ctx.tick()
+        assert not [name for name, port in ports.items() if ctx.get(port.commit)]
+
+    run(dut, testbench)
+
+
+def spec_rows():
+    return [record.name.removesuffix("_row") for record, _ in ROWS]
+
+
+@pytest.mark.parametrize("limit", (1, 2, 3, 17))
+def test_registers_heartbeat_that_stops_latches_the_kill_switch(limit):
+    dut, model = registers(), Heartbeat()
+    rng = random.Random(limit)
+
+    async def testbench(ctx):
+        async def beat(address, value):
+            now = ctx.get(dut.now)
+            await write(ctx, dut, address, value)
+            return now
+
+        arm, beats = BY_NAME["arm"].offset, BY_NAME["heartbeat"].offset
+        model.write_limit(await beat(BY_NAME["heartbeat_limit_cycles"].offset, limit), limit)
+        for _ in range(20):
+            model.beat(await beat(beats, 0))
+            await write(ctx, dut, arm, ARM_KEY)
+            for _ in range(rng.randrange(2 * limit + 4)):
+                assert ctx.get(dut.kill) == model.holds_kill(ctx.get(dut.now)), ctx.get(dut.now)
+                await ctx.tick()
+        while not ctx.get(dut.kill):
+            await ctx.tick()
+        await write(ctx, dut, arm, ARM_KEY)
+        assert ctx.get(dut.kill) and await read(ctx, dut, BY_NAME["status"].offset) == 0b100000
+        await write(ctx, dut, BY_NAME["heartbeat_limit_cycles"].offset, 0)
+        await write(ctx, dut, arm, ARM_KEY)
+        await ctx.tick().repeat(2 * limit + 4)
+        assert not ctx.get(dut.kill)
 
     run(dut, testbench)
 
@@ -162,7 +220,7 @@ def test_registers_now_keeps_its_words_together_across_the_turn_of_the_low_one()
 
 @pytest.mark.parametrize("fault", (None, *Registers.FAULTS))
 def test_registers_planted_fault_is_caught(fault):
-    dut = registers(frozenset({fault} if fault else ()), first_cycle=(1 << 32) - 40)
+    dut = registers(frozenset({fault} if fault else ()), first_cycle=(1 << 32) - 120)
     port, values = dut.cfg_feed, {f.name: (1 << f.bits) - 1 for f in FEED_ROW.fields}
     wrong = []
 
@@ -178,11 +236,23 @@ def test_registers_planted_fault_is_caught(fault):
             wrong.append("any_key_arms")
         for address, value in spec.row_writes(FEED_ROW, values):
             await write(ctx, dut, address, value)
+        group = spec.group_value(("feed", "mark"))
+        await write(ctx, dut, BY_NAME["commit_group"].offset, group)
+        if fault != "commit_late" and ctx.get(port.commit) != ctx.get(dut.cfg_mark.commit):
+            wrong.append("group_in_turn")
+        await ctx.tick().repeat(3)
+        for address, value in spec.row_writes(FEED_ROW, values):
+            await write(ctx, dut, address, value)
         rows = []
         for _ in range(3):
             if ctx.get(port.commit):
                 rows.append(FEED_ROW.unpack(ctx.get(port.row.as_value())))
             await write(ctx, dut, BY_NAME["feed_dst_ip"].offset, 0)
+        await write(ctx, dut, BY_NAME["heartbeat_limit_cycles"].offset, 3)
+        await ctx.tick().repeat(5)
+        await write(ctx, dut, BY_NAME["arm"].offset, ARM_KEY)
+        if not ctx.get(dut.kill):
+            wrong.append("heartbeat_forgotten")
         if rows != [values]:
             wrong.append("commit_late")
         if await read(ctx, dut, BY_NAME[NAMES[8]].offset) != 9:
@@ -204,6 +274,11 @@ def test_registers_unknown_counter_or_fault_is_refused():
     with pytest.raises(ValueError, match="fault must be one of"):
         registers(frozenset({"nothing"}))
     gc.collect()  # while the half-made component may still complain
+
+
+def test_registers_group_of_an_unknown_row_is_refused():
+    with pytest.raises(ValueError, match="a row is one of feed, mark, .*, not 'nothing'"):
+        spec.group_value(("nothing",))
 
 
 def test_registers_row_writes_name_the_shadows_of_the_map():

@@ -1,5 +1,7 @@
 """Fixed records, and the rows, registers and sizes that are made of them."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,12 +10,26 @@ from tickgate.sw.spec import registers
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.events import EVENT, TIMED, TRACES
 from tickgate.sw.spec.records import Record, RecordField, record
-from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, REGISTERS, Access, counter_names, map_hash, row_writes
+from tickgate.sw.spec.registers import (
+    ARM_KEY,
+    BY_NAME,
+    IDENTITY,
+    MAP_HISTORY,
+    MAP_VERSION,
+    REGISTERS,
+    Access,
+    counter_names,
+    group_value,
+    map_hash,
+    row_values,
+    row_writes,
+)
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
 from tickgate.sw.spec.rows import LIMITS_ROW, ROWS
 from tickgate.sw.spec.sizes import LADDER, Sizes, sizes_named
 from tickgate.sw.spec.state import Anomaly, Drop
 from tickgate.sw.spec.units import RECIPROCAL_SHIFT, RECIPROCALS, TICKS_E4, format_price
+from tickgate.sw.spec.version import release_text, release_word
 
 SMALL = record("small", "For tests.", ("a", 3, ""), ("b", 1, ""), ("c", 12, ""))
 
@@ -92,6 +108,33 @@ def test_row_writes_fill_the_shadow_and_commit():
     assert writes[-1] == (BY_NAME["limits_commit"].offset, 5)
     with pytest.raises(ValueError, match="has no field"):
         row_writes(LIMITS_ROW, {"nothing": 1})
+
+
+def test_map_hash_is_that_of_its_version():
+    assert MAP_HISTORY[MAP_VERSION] == map_hash(), "count MAP_VERSION up and add the new hash to MAP_HISTORY"
+    assert max(MAP_HISTORY) == MAP_VERSION and len(set(MAP_HISTORY.values())) == len(MAP_HISTORY)
+
+
+def test_identity_is_at_the_start_of_the_map():
+    assert [r.name for r in REGISTERS[: len(IDENTITY)]] == list(IDENTITY)
+    assert REGISTERS[0].offset == 0 and BY_NAME["scratch"].offset == 40
+
+
+def test_row_values_come_back_from_their_writes():
+    values = {f.name: 1 << f.bits - 1 for f in LIMITS_ROW.fields}
+    words = dict(row_writes(LIMITS_ROW, values)[:-1])
+    assert row_values(LIMITS_ROW, words) == values
+
+
+def test_group_value_names_rows_by_their_place():
+    assert group_value(("feed", "limits"), 3, 1) == 0x1107
+    with pytest.raises(ValueError, match="a row is one of feed, .* not 'x'"):
+        group_value(("x",))
+
+
+def test_release_is_that_of_the_package(repository):
+    text = (repository / "pyproject.toml").read_text()
+    assert re.search(r'^version = "([\d.]*\d)', text, re.MULTILINE)[1] == release_text(release_word())
 
 
 def test_map_hash_changes_with_the_map(monkeypatch):

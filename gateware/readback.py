@@ -1,0 +1,127 @@
+"""Rows in force as the host reads them back: beside the registers, on the same bus."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.lib.layouts import ROW_PORTS, RowPort
+from tickgate.gateware.registers import READ_CYCLES
+from tickgate.sw.spec.registers import ADDRESS_BITS, BY_NAME
+from tickgate.sw.spec.rows import ROWS
+from tickgate.sw.spec.sizes import Sizes
+
+#: Cycles that the choice of a word takes; the rest of `READ_CYCLES` is waited for.
+_OWN_CYCLES = 3
+
+
+class Readback(wiring.Component):
+    """Keeps every row that was committed since reset, and answers reads of its shadow registers with it.
+
+    Its answers and those of the registers are never both other than 0, so that they are ORed. A row that was committed
+    is read from the second cycle behind its commit on.
+
+    Parameters
+    ----------
+    sizes: how many slots there are.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    addr: In(12), of the register bus.
+    row_select: In(7), 2 x slot + side of the rows that are read, steady for two cycles before a read.
+    cfg_<row>: In(RowPort(record)), as the stages get them.
+    r_data: Out(32), `READ_CYCLES` cycles after `addr`; 0 where the address is no field of a row, or none was committed.
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`.
+    """
+
+    FAULTS = {
+        "shadow_read": "what is read is the row whose slot was committed last",
+        "side_ignored": "the trigger of the first side is read for both",
+        "old_after_reset": "rows from before a reset are read after it",
+    }
+    COUNTERS: tuple[str, ...] = ()
+    latency_cycles = {("addr", "r_data", "read"): (READ_CYCLES, READ_CYCLES)}
+
+    def __init__(self, sizes: Sizes, *, faults: frozenset[str] = frozenset()):
+        if unknown := sorted(faults - set(self.FAULTS)):
+            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
+        self._sizes, self._faults = sizes, faults
+        super().__init__(
+            {
+                "addr": In(ADDRESS_BITS),
+                "row_select": In(7),
+                **{f"cfg_{name}": In(RowPort(record)) for name, record in ROW_PORTS.items()},
+                "r_data": Out(32),
+            }
+        )
+
+    @property
+    def unused_inputs(self) -> tuple[str, ...]:
+        """Rows of which there is one are selected by nothing."""
+        return tuple(
+            f"cfg_{record.name.removesuffix('_row')}__select"
+            for record, selector in ROWS
+            if not self._index_bits(selector)
+        )
+
+    def _index_bits(self, selector: str) -> int:
+        return {"": 0, "slot": self._sizes.slot_bits, "slot_side": self._sizes.slot_bits + 1}[selector]
+
+    def elaborate(self, platform):
+        m = Module()
+        address = Signal(ADDRESS_BITS - 2)
+        m.d.sync += address.eq(self.addr[2:])
+        found = [self._row(m, record, selector, address) for record, selector in ROWS]
+        data = Signal(32, name="chosen_row", reset_less=True)
+        m.d.sync += data.eq(reduce(or_, found))
+        for step in range(READ_CYCLES - _OWN_CYCLES):
+            late = Signal(32, name=f"late_{step}", reset_less=True)
+            m.d.sync += late.eq(data)
+            data = late
+        m.d.comb += self.r_data.eq(data)
+        return m
+
+    def _row(self, m, record, selector, address):
+        """One row's word of `address`, a cycle later; 0 where it has none."""
+        short = record.name.removesuffix("_row")
+        port, bits = getattr(self, f"cfg_{short}"), self._index_bits(selector)
+        slot = port.select[:bits] if bits else Const(0, 1)
+        asked = self.row_select[1 if selector == "slot" else 0 :][:bits] if bits else Const(0, 1)
+        if "side_ignored" in self._faults and selector == "slot_side":
+            asked = Cat(Const(0, 1), self.row_select[1:bits])
+        if "shadow_read" in self._faults and selector == "slot":
+            last = Signal(bits, name=f"last_{short}")
+            with m.If(port.commit):
+                m.d.sync += last.eq(slot)
+            asked = last
+        depth = 1 << max(1, bits)
+        m.submodules[f"rows_{short}"] = rows = Memory(shape=record.bits, depth=depth, init=[])
+        write, read = rows.write_port(), rows.read_port()
+        known, here = Signal(depth, name=f"known_{short}", reset_less="old_after_reset" in self._faults), Signal()
+        m.d.comb += [
+            write.addr.eq(slot),
+            write.data.eq(port.row.as_value()),
+            write.en.eq(port.commit),
+            read.addr.eq(asked),
+        ]
+        with m.If(port.commit):
+            m.d.sync += known.bit_select(slot, 1).eq(1)
+        m.d.sync += here.eq(known.bit_select(asked, 1))
+
+        word = Signal(32, name=f"word_{short}", reset_less=True)
+        words = []
+        for field in record.fields:
+            register, at = BY_NAME[f"{short}_{field.name}"], record.offset_bits(field.name)
+            for number in range(register.words):
+                low, high = at + 32 * number, min(at + 32 * number + 32, at + field.bits)
+                hit = here & (address == register.offset // 4 + number)
+                words.append(Mux(hit, read.data[low:high], 0))
+        m.d.sync += word.eq(reduce(or_, words))
+        return word
