@@ -1,8 +1,8 @@
-"""Host drivers: clock, latency histogram, later packet input and output."""
+"""Host drivers: clock, latency histogram, ports (packet input and output), network namespaces, tuning."""
 
 from pathlib import Path
 
 
 def get_include() -> str:
-    """Folder of the C headers that a module which cimports ``tickgate.drivers._clock`` or ``_histogram`` needs (-I)."""
+    """Folder of the C headers (-I), for modules that cimport ``tickgate.drivers._clock``, ``_histogram`` or ``_port``."""
     return str(Path(__file__).parent / "c")
