@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def get_include() -> str:
-    """Folder of the C headers (-I), for modules that cimport ``tickgate.drivers._clock``, ``_histogram`` or ``_port``."""
+    """Folder of the C headers (-I), for modules that cimport ``tickgate.drivers._clock``, ``_histogram``, ``_port``."""
     return str(Path(__file__).parent / "c")
