@@ -88,6 +88,12 @@ def _telemetry(sizes: Sizes, faults: frozenset[str]) -> Any:
     return Telemetry(faults=faults)
 
 
+def _control(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.control import Control
+
+    return Control(faults=faults)
+
+
 def _top(sizes: Sizes, faults: frozenset[str]) -> Any:
     from tickgate.gateware.top import Top
 
@@ -104,6 +110,7 @@ STAGES: dict[str, Maker] = {
     "orders": _orders,
     "registers": _registers,
     "telemetry": _telemetry,
+    "control": _control,
     "top": _top,
 }
 

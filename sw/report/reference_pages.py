@@ -8,7 +8,21 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
-from tickgate.sw.spec import config_toml, events, itch, mold, ouch, registers, risk, rows, sizes, soup, state, telemetry
+from tickgate.sw.spec import (
+    config_toml,
+    control,
+    events,
+    itch,
+    mold,
+    ouch,
+    registers,
+    risk,
+    rows,
+    sizes,
+    soup,
+    state,
+    telemetry,
+)
 from tickgate.sw.spec.config import ACTIONS
 from tickgate.sw.spec.fields import Message
 from tickgate.sw.spec.normalise import RULES
@@ -30,6 +44,7 @@ def pages() -> dict[str, str]:
         "numbers.md": _numbers(),
         "sizes.md": _sizes(),
         "telemetry.md": _telemetry(),
+        "control.md": _control(),
     }
     return {name: HEAD + text.rstrip("\n") + "\n" for name, text in made.items()}
 
@@ -287,4 +302,28 @@ def _telemetry() -> str:
         f"{telemetry.BINS} bins a stage. Bins 0 to {telemetry.LINEAR_BINS - 1} are one cycle each; the others begin "
         "at:",
         table(("bin", "least latency in cycles"), bins),
+    ])  # fmt: skip
+
+
+def _control() -> str:
+    names = [f"`{name}`" for name in registers.IDENTITY]
+    return "\n\n".join([
+        "# Control protocol",
+        inspect.cleandoc(control.__doc__ or ""),
+        "Source: `sw/spec/control.py`.",
+        f"A frame has at most {control.FRAME_SIZE_MAX} bytes and {control.ENTRIES_MAX} entries. The answer to a HELLO "
+        "holds the identity of the device: " + ", ".join(names) + ".",
+        _message(control.HEADER),
+        _message(control.ENTRY),
+        _enumeration(control.Operation),
+        _enumeration(control.Status),
+        "## Sessions",
+        "A HELLO opens a session: with its source address and nonce, from its sequence number on. While the kill "
+        "switch is down, only the address of the session may open another one; while it is up, and after a reset, "
+        "any may. Every frame is counted once: " + ", ".join(f"`{n}`" for n in registers.BY_NAME if n[:8] == "control_")
+        + ". Dropped frames get no answer.",
+        "## Rows",
+        "A row is written field by field and committed; each address of its fields then reads the row in force of the "
+        "slot and side in `row_select`. `commit_group` takes several rows over in the same cycle, so that no order "
+        "sees the limits of a slot without those of the session.",
     ])  # fmt: skip

@@ -24,6 +24,7 @@ ON_VERILATOR = {
     "orders": "checksum_carry_lost",
     "registers": "any_key_arms",
     "telemetry": "loss_not_counted",
+    "control": "repeat_executed",
 }
 PLANTED = [(stage, fault) for stage in cocotb_run.STAGES for fault in cocotb_run.bench_module(stage).FAULTS]
 
