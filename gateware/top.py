@@ -7,12 +7,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from tickgate.gateware.book import Book
+from tickgate.gateware.control import Control
 from tickgate.gateware.feed import Feed
 from tickgate.gateware.itch import Itch
 from tickgate.gateware.lib.layouts import elastic, flow
 from tickgate.gateware.orders import Orders
+from tickgate.gateware.readback import Readback
 from tickgate.gateware.registers import Bus, Registers
 from tickgate.gateware.risk import Risk
+from tickgate.gateware.shared_bus import SharedBus
 from tickgate.gateware.telemetry import Telemetry
 from tickgate.gateware.trigger import Trigger
 from tickgate.sw.spec.events import FRAME_WORD, TRACES
@@ -27,6 +30,7 @@ COMPONENTS: dict[str, Any] = {
     "risk": Risk,
     "orders": Orders,
     "telemetry": Telemetry,
+    "control": Control,
 }
 #: Stages whose constructor takes the sizes.
 SIZED = ("itch", "book", "trigger", "risk")
@@ -48,7 +52,9 @@ class Top(wiring.Component):
     Members
     -------
     i_a, i_b: In(flow(FRAME_WORD)), frames of feed line A and line B.
-    bus: In(Bus()), the register bus.
+    bus: In(Bus()), the register bus; it goes before `i_control`.
+    i_control: In(flow(FRAME_WORD)), frames of the control role.
+    o_control: Out(elastic(FRAME_WORD)), answers to them.
     i_inject: In(elastic(FRAME_WORD)), SoupBinTCP bytes of one TCP segment of the host.
     o_orders: Out(elastic(FRAME_WORD)), frames of the order session.
     o_copy: Out(flow(FRAME_WORD)), each word that left on `o_orders`, for the host.
@@ -63,9 +69,10 @@ class Top(wiring.Component):
     FAULTS = {
         "wiring.done_without_rejects": "the trigger is not told of rejected intents",
         "wiring.kill_skips_orders": "the kill switch does not reach the order session",
+        "wiring.control_never_armed": "a session can be taken over while the kill switch is down",
     } | {
         f"{stage}.{fault}": text
-        for stage, component in {**COMPONENTS, "registers": Registers}.items()
+        for stage, component in {**COMPONENTS, "registers": Registers, "readback": Readback}.items()
         for fault, text in component.FAULTS.items()
     }
     COUNTERS: tuple[str, ...] = ()
@@ -89,6 +96,8 @@ class Top(wiring.Component):
                 "i_a": In(flow(FRAME_WORD)),
                 "i_b": In(flow(FRAME_WORD)),
                 "bus": In(Bus()),
+                "i_control": In(flow(FRAME_WORD)),
+                "o_control": Out(elastic(FRAME_WORD)),
                 "i_inject": In(elastic(FRAME_WORD)),
                 "o_orders": Out(elastic(FRAME_WORD)),
                 "o_copy": Out(flow(FRAME_WORD)),
@@ -156,7 +165,7 @@ class Top(wiring.Component):
             m.d.comb += trigger.done.eq(risk.rejected | orders.done)
 
         # The host's side.
-        connect(m, flipped(self.bus), registers.bus)
+        self._host(m, registers, stages["control"])
         m.d.comb += [
             registers.clearing.eq(book.clearing),
             registers.mark_pending.eq(feed.mark_pending),
@@ -193,3 +202,33 @@ class Top(wiring.Component):
                 out = getattr(self, f"trace_{stage}")
                 m.d.comb += [out.valid.eq(record.valid), out.payload.eq(record.payload)]
         return m
+
+    def _host(self, m, registers, control):
+        """The register bus, shared by the direct port and the control role, and the rows in force on it."""
+        m.submodules.shared = shared = SharedBus()
+        m.submodules.readback = readback = Readback(self._sizes, faults=self._faults_of("readback"))
+        connect(m, flipped(self.i_control), control.i)
+        connect(m, control.o, flipped(self.o_control))
+        connect(m, flipped(self.bus), shared.first)
+        connect(m, control.bus, shared.second)
+        m.d.comb += [
+            control.granted.eq(shared.granted),
+            control.armed.eq(registers.armed if "wiring.control_never_armed" not in self._faults else 0),
+            registers.bus.addr.eq(shared.o.addr),
+            registers.bus.w_data.eq(shared.o.w_data),
+            registers.bus.w_en.eq(shared.o.w_en),
+            registers.bus.r_en.eq(shared.o.r_en),
+            # Neither answers for the other.
+            shared.o.r_valid.eq(registers.bus.r_valid),
+            shared.o.r_data.eq(registers.bus.r_data | readback.r_data),
+            readback.addr.eq(shared.o.addr),
+            readback.row_select.eq(registers.row_select),
+        ]
+        for member in readback.signature.members:
+            if member.startswith("cfg_"):
+                source, target = getattr(registers, member), getattr(readback, member)
+                m.d.comb += [
+                    target.row.eq(source.row),
+                    target.select.eq(source.select),
+                    target.commit.eq(source.commit),
+                ]

@@ -98,7 +98,8 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -
             f"#define SAMPLE_TRACES(top) {sample}",
             f"#define CLOCK_FELL(top) (top)->rootp->{previous.group(1)} = 0",
             "#define CLEAR_INPUTS(top) top->i_a___05Fvalid = top->i_b___05Fvalid = top->i_inject___05Fvalid = 0; "
-            "top->bus___05Fw_en = top->bus___05Fr_en = 0; top->o_orders___05Fready = top->o_telemetry___05Fready = 0;",
+            "top->bus___05Fw_en = top->bus___05Fr_en = 0; top->o_orders___05Fready = top->o_telemetry___05Fready = 0; "
+            "top->i_control___05Fvalid = top->o_control___05Fready = 0;",
             "static inline int64_t read_memory(Model* top, int number, uint64_t* into) { switch (number) {",
             *cases,
             "} return -1; }",

@@ -26,7 +26,7 @@ from tickgate.sw.spec.sizes import Sizes
 #: Idle cycles between frames at line rate: 8 preamble + 4 FCS + 12 gap bytes are three words.
 MINIMUM_GAP_CYCLES = 3
 
-ORDERS_PORT, TELEMETRY_PORT = 0, 1
+ORDERS_PORT, TELEMETRY_PORT, CONTROL_PORT = 0, 1, 2
 
 _OUT_WORD = np.dtype([("cycle", "<u8"), ("data", "<u8"), ("count", "<u4"), ("last", "<u4"), ("error", "<u4"),
                       ("port", "<u4")])  # fmt: skip
@@ -52,6 +52,7 @@ def _library(path: Path) -> ctypes.CDLL:
         ("tg_read", i64, [handle, u32]),
         ("tg_run", None, [handle, pointer, pointer, pointer, pointer, i64, u32, ctypes.c_int]),
         ("tg_inject", i64, [handle, ctypes.c_char_p, i64, u64]),
+        ("tg_control", None, [handle, ctypes.c_char_p, i64]),
         ("tg_trace", pointer, [handle, ctypes.c_int, ctypes.POINTER(u64)]),
         ("tg_out", pointer, [handle, ctypes.POINTER(u64)]),
         ("tg_clear", None, [handle]),
@@ -203,6 +204,10 @@ class Device:
         """
         if self._lib.tg_inject(self._handle, payload, len(payload), limit) < 0:
             raise DeviceError(f"the inject port took nothing for {limit} cycles")
+
+    def control(self, frame: bytes) -> None:
+        """Gives a frame to the control role, one word a cycle; the answer is among `frames(CONTROL_PORT)` later."""
+        self._lib.tg_control(self._handle, frame, len(frame))
 
     def traces(self) -> dict[str, npt.NDArray[Any]]:
         """Trace records since the last `clear`, an array a stage (copies)."""

@@ -105,6 +105,8 @@ struct Device {
         top->o_telemetry___05Fready = 1;
         if (top->o_orders___05Fvalid && ready) word(top->o_orders___05Fpayload, 0);
         if (top->o_telemetry___05Fvalid) word(top->o_telemetry___05Fpayload, 1);
+        top->o_control___05Fready = 1;
+        if (top->o_control___05Fvalid) word(top->o_control___05Fpayload, 2);
         SAMPLE_TRACES(top)
         edge();
     }
@@ -237,6 +239,23 @@ int64_t tg_inject(Device* d, const uint8_t* data, int64_t length, uint64_t limit
     }
     top->i_inject___05Fvalid = 0;
     return 0;
+}
+
+// Presents one frame at the control role, one word a cycle.
+void tg_control(Device* d, const uint8_t* data, int64_t length) {
+    Model* top = d->top;
+    while (length > 0) {
+        uint64_t word = 0;
+        const uint32_t count = length > 8 ? 8 : static_cast<uint32_t>(length);
+        std::memcpy(&word, data, count);
+        uint32_t w[3] = {static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32), count | (length <= 8) << 4};
+        std::memcpy(&top->i_control___05Fpayload, w, sizeof w);
+        top->i_control___05Fvalid = 1;
+        d->step();
+        data += count;
+        length -= count;
+    }
+    top->i_control___05Fvalid = 0;
 }
 
 const uint8_t* tg_trace(Device* d, int stage, uint64_t* size) {
