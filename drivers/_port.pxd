@@ -101,11 +101,12 @@ cdef class Port:
     cdef unsigned int later_count
     cdef int running
     cdef Py_ssize_t exports
-    cdef int memory_fd
+    cdef uint64_t wait_ns
     cdef readonly str backend
     cdef readonly list fallbacks
     cdef int enter(self) except -1
     cdef object failed(self, int result)
+    cdef int receive(self, unsigned int n) except -1
     cdef int forget(self, Frame frame) except -1
     cdef list views(self, int n)
 

@@ -11,6 +11,7 @@ import os
 import socket
 
 from tickgate.drivers import errors
+from tickgate.drivers._clock cimport tg_clock_raw_ns
 from tickgate.drivers.stats import PortStats
 
 cdef extern from "port.h" nogil:
@@ -148,7 +149,6 @@ cdef class Port:
     """See `tickgate.drivers.port`."""
 
     def __cinit__(self):
-        self.memory_fd = -1
         self.fallbacks = []
 
     def __init__(self):
@@ -215,6 +215,7 @@ cdef class Port:
         if result < 0:
             raise errors.from_fault(backend, name, queue, fault.step.decode(), fault.error, fault.detail)
         port.c = opened_port
+        port.wait_ns = wait_ms * 1_000_000
         port.later = <uint32_t *>calloc(port.c.slots, sizeof(uint32_t))
         if port.later == NULL:
             port.close()
@@ -288,6 +289,25 @@ cdef class Port:
             raise BufferError("a buffer of this frame is in use: release it first")
         return 0
 
+    cdef int receive(self, unsigned int n) except -1:
+        """Up to n frames into self.frames. The C side waits in slices, so that signal handlers run between them."""
+        cdef int got
+        cdef uint64_t end = 0
+        if self.wait_ns and n:
+            end = tg_clock_raw_ns() + self.wait_ns
+        while True:
+            self.running = 1
+            with nogil:
+                got = tg_recv_burst(self.c, self.frames, n)
+            self.running = 0
+            if got > 0 or (got == 0 and end == 0):
+                return got
+            if got < 0 and got != -EINTR:
+                raise self.failed(got)
+            PyErr_CheckSignals()
+            if tg_clock_raw_ns() >= end:
+                return 0
+
     cdef list views(self, int n):
         cdef list made = []
         cdef Frame frame
@@ -304,20 +324,10 @@ cdef class Port:
     def recv_burst(self, unsigned int n=32):
         """Up to ``n`` (at most 256) received frames as a list of `Frame`, empty where there are none.
 
-        With ``wait_ms`` it waits so long for the first one; a signal that Python has handled ends the wait.
+        With ``wait_ms`` it waits so long for the first one, unless a signal handler raises an exception.
         """
-        cdef int got
         self.enter()
-        self.running = 1
-        with nogil:
-            got = tg_recv_burst(self.c, self.frames, n)
-        self.running = 0
-        if got < 0:
-            if got == -EINTR:
-                PyErr_CheckSignals()
-                return []
-            raise self.failed(got)
-        return self.views(got)
+        return self.views(self.receive(n))
 
     def recv_into(self, array, lengths, stamps=None):
         """Copy received frames into the rows of ``array`` (two-dimensional, bytes) and their lengths into ``lengths``
@@ -346,32 +356,22 @@ cdef class Port:
                 if stamps is not None:
                     PyObject_GetBuffer(stamps, &times, PyBUF_ND | PyBUF_WRITABLE)
                     if times.ndim != 1 or times.itemsize != 8:
-                        PyBuffer_Release(&times)
                         raise ValueError("stamps must be one-dimensional and of 64 bits (numpy.uint64)")
                     n = <unsigned int>min(<Py_ssize_t>n, times.shape[0])
-                self.running = 1
-                with nogil:
-                    got = tg_recv_burst(self.c, self.frames, n)
-                    if got > 0:
-                        for i in range(got):
-                            length = self.frames[i].len
-                            (<uint32_t *>sizes.buf)[i] = length
-                            if times.buf != NULL:
-                                (<uint64_t *>times.buf)[i] = self.frames[i].stamp
-                            memcpy(<uint8_t *>rows.buf + <size_t>i * width, self.frames[i].data, min(<size_t>length, width))
-                        tg_release(self.c, self.frames, <unsigned int>got)
-                self.running = 0
+                got = self.receive(n)
+                for i in range(got):
+                    length = self.frames[i].len
+                    (<uint32_t *>sizes.buf)[i] = length
+                    if times.buf != NULL:
+                        (<uint64_t *>times.buf)[i] = self.frames[i].stamp
+                    memcpy(<uint8_t *>rows.buf + <size_t>i * width, self.frames[i].data, min(<size_t>length, width))
+                tg_release(self.c, self.frames, <unsigned int>got)
+            finally:
                 if times.buf != NULL:
                     PyBuffer_Release(&times)
-            finally:
                 PyBuffer_Release(&sizes)
         finally:
             PyBuffer_Release(&rows)
-        if got < 0:
-            if got == -EINTR:
-                PyErr_CheckSignals()
-                return 0
-            raise self.failed(got)
         return got
 
     def alloc(self, unsigned int n=1, length=None):

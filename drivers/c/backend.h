@@ -35,11 +35,10 @@ static inline int tg_own(tg_port *port, uint32_t slot, unsigned from, unsigned t
     return 0;
 }
 
-/* A frame that exceeds the MTU by its VLAN tag alone may be sent. */
+/* A frame that exceeds the MTU by its 802.1Q tag alone may be sent (AF_PACKET refuses it for other tags). */
 static inline int tg_is_tagged(const tg_port *port, const tg_frame *frame) {
     return frame->len > port->max_frame && frame->len <= port->max_frame + 4u && frame->len <= port->room &&
-           port->ifindex != 0 &&
-           ((frame->data[12] == 0x81 && frame->data[13] == 0x00) || (frame->data[12] == 0x88 && frame->data[13] == 0xa8));
+           port->ifindex != 0 && frame->data[12] == 0x81 && frame->data[13] == 0x00;
 }
 
 /* Whether a frame may be sent: the user's, and of a length that the link takes. */

@@ -34,7 +34,7 @@ int tg_port_open(const tg_ops *ops, const tg_config *config, tg_port **out, tg_f
     port->ops = ops;
     port->fd = port->link_fd = -1;
     port->queue = config->queue;
-    port->wait_ms = config->wait_ms;
+    port->wait_ms = config->wait_ms < TG_WAIT_MS ? config->wait_ms : TG_WAIT_MS;
     port->min_frame = TG_FRAME_MIN;
     port->stamp_clock = "none";
     snprintf(port->name, sizeof port->name, "%s", config->name);

@@ -22,6 +22,7 @@
 
 #define TG_FRAME_MIN 14u     /* an Ethernet header; shorter frames are refused (not by udp and shm) */
 #define TG_BURST_MAX 256u    /* recv_burst, alloc and send_burst do at most this many in one call */
+#define TG_WAIT_MS 100u      /* the longest that one recv_burst waits, so that signals are seen in time */
 #define TG_IDLE_CHECK 65536u /* a spinning receiver looks after its link each time it found nothing this often */
 
 enum { TG_COMPLETION = 0, TG_USER = 1, TG_FILL = 2, TG_RX = 3, TG_TX = 4 };
@@ -68,7 +69,7 @@ typedef struct {
     uint32_t queue;
     uint32_t ring;        /* entries of each ring: a power of two, 8 to 32,768 */
     uint32_t frame_bytes; /* bytes of a slot, with the backend's own head: a power of two, 256 to 65,536 */
-    uint32_t wait_ms;     /* 0: recv_burst never waits */
+    uint32_t wait_ms;     /* 0: recv_burst never waits; else so long for the first frame, at most TG_WAIT_MS */
     uint32_t busy_poll_us;
     uint32_t flags;
     int fd; /* shm: a memfd instead of a name, or -1 */
@@ -105,7 +106,7 @@ struct tg_port {
     uint32_t *states; /* one word a slot: generation << 3 | owner */
     uint32_t slots;
     uint32_t room;      /* longest frame that a slot holds */
-    uint32_t max_frame; /* longest frame that may be sent: MTU and Ethernet header; a VLAN tag may come on top */
+    uint32_t max_frame; /* longest frame that may be sent: MTU and Ethernet header; an 802.1Q tag may come on top */
     uint32_t min_frame;
     uint32_t wait_ms;
     uint32_t idle; /* empty receives since the last check */

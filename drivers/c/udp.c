@@ -46,7 +46,7 @@ static int udp_open_port(tg_port *port, const tg_config *c) {
             return tg_fail(port, errno, "connect", c->remote_port);
     }
     if (c->wait_ms) {
-        struct timeval t = {c->wait_ms / 1000, (c->wait_ms % 1000) * 1000};
+        struct timeval t = {0, port->wait_ms * 1000};
         if (setsockopt(port->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) < 0)
             return tg_fail(port, errno, "timeout", c->wait_ms);
     }
