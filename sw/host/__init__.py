@@ -1,0 +1,1 @@
+"""The host side: a device over any transport, its telemetry, and the order session."""
