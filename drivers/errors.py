@@ -105,7 +105,7 @@ _RIGHTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("packet", "busy poll"): ("net_admin",),
     ("xdp", "socket"): ("net_raw",),
     ("xdp", "promiscuous"): ("net_raw",),
-    ("xdp", "bpf map"): ("bpf",),
+    ("xdp", "bpf map"): ("bpf", "net_admin"),
     ("xdp", "bpf program"): ("bpf", "net_admin"),
     ("xdp", "attach"): ("net_admin",),
     ("xdp", "bind"): ("net_raw",),
@@ -251,7 +251,8 @@ def _from_fault(backend: str, name: str, queue: int, step: str, error: int, deta
         return QueueError(f"{what}: generic mode delivers to queue 0 only, not to {queue}\nuse queue=0 or 'xdp-drv'")
     if step == "queue" or (step == "bind" and family == "xdp" and error == errno.EINVAL):
         return QueueError(
-            f"{what}: there is no queue {queue} to have\nits numrxqueues is the most it can have: ip -details link show {name}"
+            f"{what}: there is no queue {queue} to have\nits numrxqueues is the most it can have: "
+            f"ip -details link show {name}"
             if family == "xdp"
             else f"{what}: this backend serves the whole interface: queue must be 0, not {queue}"
         )
