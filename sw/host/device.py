@@ -17,7 +17,7 @@ from tickgate.sw.host.errors import DeviceError
 from tickgate.sw.host.identity import Identity, check_identity, identity_of
 from tickgate.sw.host.transport import Transport
 from tickgate.sw.spec import registers, rows
-from tickgate.sw.spec.config import Config
+from tickgate.sw.spec.config import Config, SlotConfig
 from tickgate.sw.spec.records import Record
 from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, Access
 from tickgate.sw.spec.sizes import Sizes
@@ -185,6 +185,22 @@ class Device:
         addresses = [r.offset + 4 * w for r in registers.row_registers(at.record) for w in range(r.words)]
         return registers.row_values(at.record, dict(zip(addresses, self.client.read(addresses), strict=True)))
 
+    def config(self) -> Config:
+        """What is in force, as a configuration; slots at the end that are not in use are left out."""
+        slots = []
+        for slot in range(self.sizes.slots):
+            symbol = self.read_row(RowAt(rows.SYMBOL_ROW, slot))
+            if not symbol["valid"]:
+                slots.append(SlotConfig({}))
+                continue
+            buy, sell = (_used(self.read_row(RowAt(rows.TRIGGER_ROW, slot, side))) for side in range(2))
+            slots.append(SlotConfig(symbol, (buy, sell), _used(self.read_row(RowAt(rows.LIMITS_ROW, slot)))))
+        while slots and not slots[-1].symbol:
+            slots.pop()
+        others = [self.read_row(RowAt(r)) for r in (rows.FEED_ROW, rows.GATE_ROW, rows.SESSION_ROW, rows.PEER_ROW)]
+        feed, gate, session, peer = others
+        return Config(feed, tuple(slots), gate, session, peer, armed=self.status()["armed"])
+
     def rows_of(self, config: Config, *, everything: bool = False) -> list[tuple[RowAt, dict[str, int]]]:
         """The rows that a configuration means for this device: all its slots and the gate.
 
@@ -298,6 +314,11 @@ class Device:
             ends.set()
             thread.join()
             self.write("heartbeat_limit_cycles", 0)
+
+
+def _used(row: dict[str, int]) -> dict[str, int]:
+    """A row, or nothing where it was never written."""
+    return row if any(row.values()) else {}
 
 
 def _groups(changes: Sequence[Change]) -> list[list[Change]]:

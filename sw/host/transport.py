@@ -114,9 +114,9 @@ def _builtin(name: str) -> Callable[[str], Transport]:
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("tickgate"):
             raise  # a package of an extra: the launcher names it
-        fix = (
-            f"install it with: pip install 'tickgate[{extra}]'" if extra else "install tickgate again with its drivers"
-        )
+        fix = "install tickgate again with its drivers"
+        if extra:
+            fix = f"install it with: pip install 'tickgate[{extra}]'"
         raise UserError(f"the transport {name!r} is not part of this installation\n{fix}") from error
 
 

@@ -1,8 +1,7 @@
 """The register bank and the rows behind it, as a host sees them: reads, writes, commits, kill switch, heartbeat.
 
 The plain reference of `tickgate.sw.spec.registers`; with `tickgate.sw.model.control` in front of it, it is a device
-without a data path, for tests of the host. What the data path makes (counters, status of book and session) is set by the
-caller.
+without a data path, for tests of the host. What the data path makes (counters, histograms) is set by the caller.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[Served, PortTranspo
     try:
         yield server, client
     finally:
-        client.close()
         server.stop()
+        client.close()
 
 
 @pytest.fixture

@@ -170,6 +170,16 @@ def test_limits_with_everything_include_feed_and_session():
     assert device.plan(config(), everything=True) == []
 
 
+def test_limits_that_were_applied_are_shown_as_the_same_text():
+    _, device = pair()
+    empty = config_toml.loads(config_toml.dumps(device.config()), SIZES)
+    assert empty.slots == () and not empty.armed
+    device.apply(config(), everything=True)
+    device.arm()
+    shown = config_toml.dumps(device.config())
+    assert config_toml.loads(shown, SIZES) == config() and shown == config_toml.dumps(config())
+
+
 def test_row_of_both_sides_is_never_in_one_group():
     changes = [
         dataclasses.replace(change)
