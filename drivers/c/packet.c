@@ -4,7 +4,6 @@
  * A received frame is read where the kernel put it. A frame to send is copied into the transmit ring, because the
  * kernel takes that ring strictly in order, while users may send in any order, or never.
  */
-#define _GNU_SOURCE
 #include "backend.h"
 
 #include <arpa/inet.h>

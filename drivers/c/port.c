@@ -1,5 +1,4 @@
 /* Opening and closing, and what the kernel tells about an interface. */
-#define _GNU_SOURCE
 #include "backend.h"
 
 #include <linux/ethtool.h>

@@ -1,5 +1,4 @@
 /* `udp`: a kernel socket, the baseline. A frame is the payload of a datagram. */
-#define _GNU_SOURCE
 #include "backend.h"
 
 #include <arpa/inet.h>
@@ -30,9 +29,14 @@ static int udp_open_port(tg_port *port, const tg_config *c) {
         return tg_fail(port, errno, "socket", 0);
     if (c->name[0] && setsockopt(port->fd, SOL_SOCKET, SO_BINDTODEVICE, c->name, (socklen_t)strlen(c->name)) < 0)
         return tg_fail(port, errno, "bind to interface", 0);
-    /* The kernel takes what it may give, so these cannot fail for being too high. */
-    if ((result = option(port, SOL_SOCKET, SO_RCVBUF, 4 << 20, "buffer")) < 0 ||
-        (result = option(port, SOL_SOCKET, SO_SNDBUF, 4 << 20, "buffer")) < 0)
+    /* As much as the ring may hold; without CAP_NET_ADMIN the kernel gives what net.core.rmem_max allows. */
+    uint64_t wanted = (uint64_t)c->ring * c->frame_bytes;
+    int bytes_each_way = wanted < (64u << 20) ? (int)wanted : 64 << 20;
+    if (setsockopt(port->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes_each_way, sizeof(int)) < 0 &&
+        (result = option(port, SOL_SOCKET, SO_RCVBUF, bytes_each_way, "buffer")) < 0)
+        return result;
+    if (setsockopt(port->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes_each_way, sizeof(int)) < 0 &&
+        (result = option(port, SOL_SOCKET, SO_SNDBUF, bytes_each_way, "buffer")) < 0)
         return result;
     if (c->busy_poll_us && (result = option(port, SOL_SOCKET, SO_BUSY_POLL, (int)c->busy_poll_us, "busy poll")) < 0)
         return result;

@@ -6,7 +6,6 @@
  * hangs on a BPF link: when the last descriptor is gone, also by a kill, the interface is free again. Queues of one
  * interface that one process opens share program and map.
  */
-#define _GNU_SOURCE
 #include "backend.h"
 
 #include <fcntl.h>
