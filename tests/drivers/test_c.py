@@ -13,6 +13,7 @@ from tickgate.drivers import get_include, netns
 HERE = Path(__file__).resolve().parent / "c"
 BACKENDS = ("shm", "udp", "packet", "xdp-skb", "xdp-drv")
 THREAD_SANITIZER = ("-fsanitize=thread", "-DTG_ONE_MAPPING")
+ADDRESS_SANITIZER = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ALLOCATOR = ("malloc", "calloc", "realloc", "aligned_alloc", "free")
 
 
@@ -87,6 +88,20 @@ def test_a_flood_with_planted_faults_is_told_of(compile_c, run):
     said = json.loads(run(compile_c("flood"), "16384", "1000", "25", "plant"))
     # Number 5 came with a wrong byte and 7 not at all: both are missing; 6 came twice.
     assert (said["lost"], said["corrupted"], said["duplicated"]) == (2, 1, 1)
+
+
+def test_a_flood_is_clean_under_address_and_undefined_behaviour_sanitizers(compile_c, run):
+    program = compile_c("flood", *ADDRESS_SANITIZER)
+    said = json.loads(run(program, "16384", "20000", "10"))
+    assert said["received"] == 20_000 and said["corrupted"] == 0
+
+
+@pytest.mark.parametrize(("fault", "told"), [("overflow", "heap-buffer-overflow"), ("shift", "shift exponent 64")])
+def test_the_sanitizers_find_a_planted_fault(compile_c, fault, told):
+    program = compile_c("planted", *ADDRESS_SANITIZER)
+    done = subprocess.run([program, fault], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0 and told in done.stderr
+    assert subprocess.run([program, "none"], capture_output=True, timeout=60, check=False).returncode == 0
 
 
 @pytest.mark.soak

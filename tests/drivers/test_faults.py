@@ -5,12 +5,11 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from port_flow import frame, need_rights, receive, until
+from port_flow import environment, frame, interpreter, need_rights, receive, until
 
 from tickgate.drivers import errors, netns
 from tickgate.drivers.port import Port
@@ -23,10 +22,9 @@ interfaces = pytest.mark.parametrize("backend", ON_AN_INTERFACE)
 
 def python(space, program, *words, before=()):
     """A Python process inside a namespace, started by ``before`` (setpriv ...)."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return space.popen(
-        [*before, sys.executable, "-c", program, *words],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*before, *interpreter(), "-c", program, *words],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -145,9 +143,8 @@ while time.monotonic() < end:
 
 
 def shm_process(side, name="test-peer"):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(
-        [sys.executable, "-c", SHM_B, name, side], env=environment, stdout=subprocess.PIPE, text=True
+        [*interpreter(), "-c", SHM_B, name, side], env=environment(), stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "open\n"
     return process

@@ -1,12 +1,11 @@
 """What each backend needs, exactly: each right dropped in turn, and what works with the rest."""
 
-import os
 import shutil
 import subprocess
 import sys
 
 import pytest
-from port_flow import need_rights
+from port_flow import environment, need_rights
 
 pytest.importorskip("tickgate.drivers._port", reason="the compiled drivers are not installed (make setup)")
 
@@ -32,10 +31,6 @@ def setpriv() -> str:
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv is missing: Debian package util-linux")
     return "setpriv"
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def without(space, *rights, body):

@@ -1,5 +1,7 @@
 """Frames for tests of ports, and waiting for them: every loop ends."""
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,16 @@ def need_rights(*names: str) -> None:
     lacking = [f"CAP_{name.upper()}" for name in names if not mask >> RIGHTS[name] & 1]
     if lacking:
         pytest.skip(f"{', '.join(lacking)} is missing: run the tests as root")
+
+
+def interpreter() -> list[str]:
+    """The words that start a Python like this one: without site where this one has none (make test-asan)."""
+    return [sys.executable, *(["-S"] if sys.flags.no_site else [])]
+
+
+def environment() -> dict[str, str]:
+    """An environment in which such a Python finds what this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in sys.path if p)}
 
 
 def frame(number: int, size: int = 64) -> bytes:
