@@ -93,12 +93,14 @@ class Readback(wiring.Component):
         short = record.name.removesuffix("_row")
         port, bits = getattr(self, f"cfg_{short}"), self._index_bits(selector)
         slot = port.select[:bits] if bits else Const(0, 1)
+        # As in the stages, a commit beyond the last slot is ignored.
+        commit = port.commit & ((port.select >> bits) == 0) if bits else port.commit
         asked = self.row_select[1 if selector == "slot" else 0 :][:bits] if bits else Const(0, 1)
         if "side_ignored" in self._faults and selector == "slot_side":
             asked = Cat(Const(0, 1), self.row_select[1:bits])
         if "shadow_read" in self._faults and selector == "slot":
             last = Signal(bits, name=f"last_{short}")
-            with m.If(port.commit):
+            with m.If(commit):
                 m.d.sync += last.eq(slot)
             asked = last
         depth = 1 << max(1, bits)
@@ -108,10 +110,10 @@ class Readback(wiring.Component):
         m.d.comb += [
             write.addr.eq(slot),
             write.data.eq(port.row.as_value()),
-            write.en.eq(port.commit),
+            write.en.eq(commit),
             read.addr.eq(asked),
         ]
-        with m.If(port.commit):
+        with m.If(commit):
             m.d.sync += known.bit_select(slot, 1).eq(1)
         m.d.sync += here.eq(known.bit_select(asked, 1))
 

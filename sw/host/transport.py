@@ -23,7 +23,7 @@ GROUP = "tickgate.transports"
 BUILTIN: dict[str, tuple[str, str, str | None]] = {
     "model": (
         "tickgate.sw.host.model_transport:open_model",
-        "the model of a device, without a data path; [SIZE]",
+        "a model without a data path; [SIZE]",
         None,
     ),
     "sim": ("tickgate.sim.transport:open_sim", "a simulated device of its own; [SIZE]", "sim"),

@@ -113,17 +113,18 @@ class Registers:
                     select >>= 1
             else:
                 chosen, select = name == f"{short}_commit", value
-            if not chosen:
+            if not chosen or select >= self._selects(selector):
                 continue
             words = {
                 r.offset + 4 * w: self._shadows.get(r.offset + 4 * w, 0) & (1 << min(32, r.bits - 32 * w)) - 1
                 for r in spec.row_registers(record)
                 for w in range(r.words)
             }
-            self.rows[record.name, self._index(selector, select)] = spec.row_values(record, words)
+            self.rows[record.name, select if selector else 0] = spec.row_values(record, words)
 
-    def _index(self, selector: str, select: int) -> int:
-        return select % {"": 1, "slot": self._sizes.slots, "slot_side": 2 * self._sizes.slots}[selector]
+    def _selects(self, selector: str) -> int:
+        """How many values select something; where there is one row, all do."""
+        return {"": 1 << 32, "slot": self._sizes.slots, "slot_side": 2 * self._sizes.slots}[selector]
 
     def _row_word(self, name: str, word: int) -> int:
         select = self.values.get("row_select", 0)
@@ -131,7 +132,7 @@ class Registers:
             short = record.name.removesuffix("_row")
             for field in record.fields:
                 if name == f"{short}_{field.name}":
-                    index = self._index(selector, select >> 1 if selector == "slot" else select)
-                    row = self.rows.get((record.name, index), {})
+                    index = {"": 0, "slot": select >> 1, "slot_side": select}[selector]
+                    row = self.rows.get((record.name, index % self._selects(selector)), {})
                     return row.get(field.name, 0) >> 32 * word & 0xFFFFFFFF
         raise AssertionError(f"{name} is no field of a row")

@@ -60,6 +60,16 @@ def test_registers_group_takes_rows_over_together():
     }
 
 
+def test_registers_commit_beyond_the_last_slot_is_ignored():
+    bank = Registers(SIZES)
+    write(bank, "limits_commit", 4)
+    write(bank, "trigger_commit", 8)
+    write(bank, "gate_commit", 77)
+    assert list(bank.rows) == [("gate_row", 0)]
+    write(bank, "trigger_commit", 7)
+    assert len(bank.rows) == 2
+
+
 def test_registers_kill_switch_and_heartbeat():
     bank = Registers(SIZES)
     assert not bank.armed

@@ -1,0 +1,273 @@
+"""The host against the Verilated device through its control role: limits that change at once, heartbeat, telemetry."""
+
+import pytest
+
+from tickgate.gateware.registers import READ_CYCLES
+from tickgate.sim.compare.inputs import frames_of
+from tickgate.sim.device import CONTROL_PORT, ORDERS_PORT, TELEMETRY_PORT
+from tickgate.sim.device import Device as SimDevice
+from tickgate.sim.transport import SimTransport, open_sim
+from tickgate.sw.files.block import block_of
+from tickgate.sw.files.packer import Packer
+from tickgate.sw.host.device import Device
+from tickgate.sw.host.telemetry import TelemetryMonitor
+from tickgate.sw.model.registers import Registers
+from tickgate.sw.spec import config_toml, control, itch, registers, rows
+from tickgate.sw.spec.control import Operation
+from tickgate.sw.spec.registers import BY_NAME
+from tickgate.sw.spec.risk import Reason
+from tickgate.sw.spec.sizes import Sizes
+
+SIZES = Sizes(slots=4, orders=1024, levels=256, stash=16)
+TOML = """
+[gate]
+rate_burst = 60000
+rate_period_cycles = 1
+
+[[slot]]
+locate = 13
+symbol = "AAPL"
+tick_e4 = 100
+base_e4 = 990000
+assume_trading = true
+
+[slot.buy]
+kind = "take"
+threshold_e4 = 1000000
+price_e4 = 1000000
+quantity = 200
+
+[slot.limits]
+max_quantity = 500
+max_notional_e4 = 9000000000000
+collar_abs_e4 = 100000
+collar_bps = 1000
+rate_burst = 60000
+rate_period_cycles = 1
+"""
+#: Longest way from a frame's last word to the verdict on what it fired, and some more.
+SETTLE_CYCLES = 120
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    with SimDevice(SIZES) as device:
+        yield device
+
+
+@pytest.fixture
+def sim(compiled):
+    compiled.reset()
+    compiled.clear()
+    compiled.stall(0)
+    compiled.step(2000)  # the sweep after reset
+    compiled.clear()
+    return compiled
+
+
+@pytest.fixture
+def host(sim):
+    return Device(SimTransport(sim), timeout_s=5)
+
+
+def add(reference, side, price_e4, shares=1000):
+    return itch.ADD_ORDER.pack(
+        stock_locate=13, tracking_number=0, timestamp_ns=0, reference=reference, side=side, shares=shares,
+        stock=b"AAPL", price_e4=price_e4,
+    )  # fmt: skip
+
+
+def delete(reference):
+    return itch.ORDER_DELETE.pack(stock_locate=13, tracking_number=0, timestamp_ns=0, reference=reference)
+
+
+def frames(messages):
+    batches = Packer(per_packet=1).pack_all([block_of(messages)])
+    return frames_of(frame for batch in batches for frame in batch)
+
+
+def firing(count):
+    """A bid, and then pairs of an offer that fires the trigger and its end."""
+    messages = [add(1, b"B", 995_000)]
+    for number in range(count):
+        messages += [add(10 + number, b"S", 1_000_000), delete(10 + number)]
+    return frames(messages)
+
+
+def test_device_of_the_simulation_is_what_the_model_says(host):
+    model = Registers(SIZES)
+    for name in registers.IDENTITY:
+        assert host.read(name) == {name: model.values[name]}
+    found = host.registers()
+    assert found["scratch"] == 0 and found["now"] > 2000
+    host.write("scratch", 0x12345678)
+    assert host.read("scratch")["scratch"] == 0x12345678
+
+
+def test_limits_are_applied_and_read_back_from_the_device(host):
+    config = config_toml.loads(TOML, SIZES)
+    assert {c.at.label for c in host.apply(config, everything=True)} >= {"slot 0 limits", "gate", "session", "feed"}
+    assert host.plan(config, everything=True) == []
+    host.arm()
+    assert config_toml.dumps(host.config()) == config_toml.dumps(config)
+
+
+def test_rows_do_not_survive_a_reset(host, sim):
+    config = config_toml.loads(TOML, SIZES)
+    host.apply(config, everything=True)
+    sim.reset()
+    sim.step(2000)
+    fresh = Device(SimTransport(sim), timeout_s=5)
+    assert fresh.config().slots == () and not any(fresh.read_row(a)["open"] for a in [session_row()])
+
+
+def session_row():
+    from tickgate.sw.host.device import RowAt
+
+    return RowAt(rows.SESSION_ROW)
+
+
+def test_direct_bus_and_control_role_share_the_registers(host, sim):
+    host.write("scratch", 7)
+    assert sim.read("scratch") == 7
+    sim.write("scratch", 8)
+    assert host.read("scratch")["scratch"] == 8
+    # Reads of both within each other's answers.
+    request = control.encode(Operation.READ, host.client.nonce, 0, ())
+    assert len(request) == 32
+    for offset in range(READ_CYCLES + 14):
+        host.client._sequence = host.client._sequence + 1 & 0xFFFFFFFF
+        entries = ((BY_NAME["size_slots"].offset, 0),) * 3
+        sim.clear()
+        sim.control(control.encode(Operation.READ, host.client.nonce, host.client._sequence, entries))
+        sim.step(offset)
+        assert sim.read("size_orders") == SIZES.orders
+        sim.step(40)
+        ((_, answer),) = sim.frames(CONTROL_PORT)
+        assert [value for _, value in control.decode(answer).entries] == [SIZES.slots] * 3
+
+
+OLD, NEW = Reason.MAX_QUANTITY, Reason.MAX_NOTIONAL | Reason.RATE_SESSION
+
+
+def sets():
+    """Two sets of limits and gate: what one rejects the other lets pass, for every reason of either."""
+    config = config_toml.loads(TOML, SIZES)
+    limits, gate = config.slots[0].limits, config.gate
+    old = ({**limits, "max_quantity": 100}, gate)
+    new = ({**limits, "max_notional_e4": 1_000_000}, {**gate, "rate_valid": 0})
+    return config, old, new
+
+
+@pytest.mark.parametrize("grouped", (True, False), ids=("group", "one_by_one"))
+def test_commit_at_every_offset_against_an_order_gives_the_old_or_the_new_verdict(host, sim, grouped):
+    """Where the rows are committed one by one, mixtures are seen: so the test would see them."""
+    offsets = range(60)
+    config, old, new = sets()
+    host.apply(config, everything=True)
+    host.arm()
+    feed = firing(len(offsets))
+    sim.run(feed.select(0, 1))
+    commits = [(BY_NAME["limits_commit"].offset, 0), (BY_NAME["gate_commit"].offset, 0)]
+    if grouped:
+        commits = [(BY_NAME["commit_group"].offset, registers.group_value(("limits", "gate")))]
+    verdicts = []
+    for offset in offsets:
+        for limits, gate in (old, new):
+            # In force is the old set, in the shadows stands the new one.
+            host.client.write(registers.row_writes(rows.LIMITS_ROW, limits)[:-1])
+            host.client.write(registers.row_writes(rows.GATE_ROW, gate)[:-1])
+            if limits is old[0]:
+                host.client.write(commits)
+        sim.drain()
+        sim.clear()
+        sim.run(feed.select(1 + 2 * offset, 2 + 2 * offset), gap=0)
+        sim.step(offset)
+        host.client._sequence = host.client._sequence + 1 & 0xFFFFFFFF
+        sequence = host.client._sequence
+        sim.control(control.encode(Operation.WRITE, host.client.nonce, sequence, tuple(commits)))
+        sim.step(SETTLE_CYCLES)
+        (verdict,) = sim.traces()["risk"]
+        verdicts.append(Reason(int(verdict["reasons"])))
+        ((_, answer),) = sim.frames(CONTROL_PORT)
+        assert control.decode(answer).sequence == sequence
+        sim.run(feed.select(2 + 2 * offset, 3 + 2 * offset))
+        sim.drain()
+    assert verdicts[0] == NEW and verdicts[-1] == OLD, verdicts
+    if grouped:
+        assert set(verdicts) == {OLD, NEW}
+        assert verdicts == sorted(verdicts, key=lambda v: v == OLD), "a later commit acted on an earlier order"
+    else:
+        assert set(verdicts) > {OLD, NEW}
+
+
+def test_heartbeat_that_stops_kills_within_its_cycles(host, sim):
+    config = config_toml.loads(TOML, SIZES)
+    host.apply(config, everything=True)
+    feed = firing(4)
+    sim.run(feed.select(0, 1))
+    limit = 3000
+    host.write("heartbeat_limit_cycles", limit)
+    host.arm()
+    sim.clear()
+    for _ in range(3):
+        sim.step(limit // 2)
+        host.beat()
+    assert host.status()["armed"]
+    host.beat()
+    sim.clear()
+    sim.run(feed.select(1, 3))
+    sim.drain()
+    assert len(list(sim.frames(ORDERS_PORT))) == 1
+    sim.step(limit)
+    assert host.status() | {"was_cleared": True} == {
+        "armed": False, "clearing": False, "mark_pending": False, "session_open": True, "was_cleared": True,
+        "heartbeat_lost": True,
+    }  # fmt: skip
+    sim.clear()
+    sim.run(feed.select(3, 5))
+    sim.drain()
+    assert not list(sim.frames(ORDERS_PORT))
+    host.write("heartbeat_limit_cycles", 0)
+    host.arm()
+    assert host.status()["armed"]
+
+
+def test_order_cycles_are_the_same_with_telemetry_on_off_and_overflowing(host, sim):
+    """The same frames in the same cycles: every order's bytes and cycle, whatever telemetry does."""
+    config = config_toml.loads(TOML, SIZES)
+    messages = [add(1, b"B", 995_000)]
+    for number in range(300):
+        messages += [add(10 + number, b"S", 1_000_000), delete(10 + number)]
+    batches = Packer(per_packet=4).pack_all([block_of(messages)])
+    feed = frames_of(frame for batch in batches for frame in batch)
+    runs, lost = [], []
+    for mask, every in ((0, 0), (0b1, 50), (0x3F, 1)):
+        sim.reset()
+        sim.step(2000)
+        device = Device(SimTransport(sim), timeout_s=5)
+        device.write("telemetry_mask", mask)
+        device.write("telemetry_every", every)
+        device.apply(config, everything=True)
+        device.arm()
+        sim.drain()
+        sim.clear()
+        began = sim.cycle
+        sim.run(feed, gap=100)
+        sim.drain()
+        runs.append([(cycle - began, frame) for cycle, frame in sim.frames(ORDERS_PORT)])
+        monitor = TelemetryMonitor()
+        for _, frame in sim.frames(TELEMETRY_PORT):
+            monitor.frame(frame)
+        assert monitor.frames_lost == 0
+        lost.append(device.read("telemetry_lost")["telemetry_lost"])
+        assert monitor.device_lost <= lost[-1] and (mask or monitor.orders == len(runs[-1]))
+    assert len(runs[0]) > 100 and runs[0] == runs[1] == runs[2]
+    assert lost[0] == 0 < lost[2], lost
+
+
+def test_transport_of_the_simulation_is_found_by_its_size(monkeypatch):
+    made = []
+    monkeypatch.setattr("tickgate.sim.transport.Device", lambda sizes: made.append(sizes) or open_sim)
+    open_sim("small")
+    assert made == [Sizes(slots=4, orders=1024, levels=256)]
