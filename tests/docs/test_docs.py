@@ -45,7 +45,16 @@ def commands(page):
 def options_of(command):
     parser = argparse.ArgumentParser()
     load_command(command).configure(parser)
-    return set(parser._option_string_actions)
+    return every_option(parser)
+
+
+def every_option(parser):
+    """Options of a parser and of the actions below it."""
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= set().union(*map(every_option, action.choices.values()))
+    return found
 
 
 def check_options(command, words):
