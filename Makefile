@@ -38,7 +38,7 @@ test: setup $(S)/dev
 .PHONY: test-asan
 PRELOADED = $$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)
 # -S: the editable installation in .venv would be found before the sanitized one.
-ALONE = import sys, sysconfig; sys.path[:0] = ["build/asan/site", sysconfig.get_paths()["purelib"]]; \
+ALONE = import glob, sys; sys.path[:0] = ["build/asan/site", *glob.glob(".venv/lib/python*/site-packages")]; \
   import pytest; sys.exit(pytest.main(sys.argv[1:]))
 test-asan: setup $(S)/dev
 	@$(PIP) --no-deps --no-build-isolation --upgrade --target build/asan/site \
