@@ -69,7 +69,6 @@ class Top(wiring.Component):
     FAULTS = {
         "wiring.done_without_rejects": "the trigger is not told of rejected intents",
         "wiring.kill_skips_orders": "the kill switch does not reach the order session",
-        "wiring.control_never_armed": "a session can be taken over while the kill switch is down",
     } | {
         f"{stage}.{fault}": text
         for stage, component in {**COMPONENTS, "registers": Registers, "readback": Readback}.items()
@@ -213,7 +212,7 @@ class Top(wiring.Component):
         connect(m, control.bus, shared.second)
         m.d.comb += [
             control.granted.eq(shared.granted),
-            control.armed.eq(registers.armed if "wiring.control_never_armed" not in self._faults else 0),
+            control.armed.eq(registers.armed),
             registers.bus.addr.eq(shared.o.addr),
             registers.bus.w_data.eq(shared.o.w_data),
             registers.bus.w_en.eq(shared.o.w_en),

@@ -201,6 +201,10 @@ class Device:
         feed, gate, session, peer = others
         return Config(feed, tuple(slots), gate, session, peer, armed=self.status()["armed"])
 
+    def commit(self, at: RowAt, row: dict[str, int]) -> None:
+        """Load one row: its shadows, then all of it in one cycle."""
+        self._commit([(at, row)])
+
     def rows_of(self, config: Config, *, everything: bool = False) -> list[tuple[RowAt, dict[str, int]]]:
         """The rows that a configuration means for this device: all its slots and the gate.
 

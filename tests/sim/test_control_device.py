@@ -1,6 +1,7 @@
 """The host against the Verilated device through its control role: limits that change at once, heartbeat, telemetry."""
 
 import pytest
+from firing_feed import SIZES, TOML, add, delete, firing
 
 from tickgate.gateware.registers import READ_CYCLES
 from tickgate.sim.compare.inputs import frames_of
@@ -10,41 +11,15 @@ from tickgate.sim.transport import SimTransport, open_sim
 from tickgate.sw.files.block import block_of
 from tickgate.sw.files.packer import Packer
 from tickgate.sw.host.device import Device
+from tickgate.sw.host.errors import DeviceError
 from tickgate.sw.host.telemetry import TelemetryMonitor
 from tickgate.sw.model.registers import Registers
-from tickgate.sw.spec import config_toml, control, itch, registers, rows
+from tickgate.sw.spec import config_toml, control, registers, rows
 from tickgate.sw.spec.control import Operation
 from tickgate.sw.spec.registers import BY_NAME
 from tickgate.sw.spec.risk import Reason
 from tickgate.sw.spec.sizes import Sizes
 
-SIZES = Sizes(slots=4, orders=1024, levels=256, stash=16)
-TOML = """
-[gate]
-rate_burst = 60000
-rate_period_cycles = 1
-
-[[slot]]
-locate = 13
-symbol = "AAPL"
-tick_e4 = 100
-base_e4 = 990000
-assume_trading = true
-
-[slot.buy]
-kind = "take"
-threshold_e4 = 1000000
-price_e4 = 1000000
-quantity = 200
-
-[slot.limits]
-max_quantity = 500
-max_notional_e4 = 9000000000000
-collar_abs_e4 = 100000
-collar_bps = 1000
-rate_burst = 60000
-rate_period_cycles = 1
-"""
 #: Longest way from a frame's last word to the verdict on what it fired, and some more.
 SETTLE_CYCLES = 120
 
@@ -68,30 +43,6 @@ def sim(compiled):
 @pytest.fixture
 def host(sim):
     return Device(SimTransport(sim), timeout_s=5)
-
-
-def add(reference, side, price_e4, shares=1000):
-    return itch.ADD_ORDER.pack(
-        stock_locate=13, tracking_number=0, timestamp_ns=0, reference=reference, side=side, shares=shares,
-        stock=b"AAPL", price_e4=price_e4,
-    )  # fmt: skip
-
-
-def delete(reference):
-    return itch.ORDER_DELETE.pack(stock_locate=13, tracking_number=0, timestamp_ns=0, reference=reference)
-
-
-def frames(messages):
-    batches = Packer(per_packet=1).pack_all([block_of(messages)])
-    return frames_of(frame for batch in batches for frame in batch)
-
-
-def firing(count):
-    """A bid, and then pairs of an offer that fires the trigger and its end."""
-    messages = [add(1, b"B", 995_000)]
-    for number in range(count):
-        messages += [add(10 + number, b"S", 1_000_000), delete(10 + number)]
-    return frames(messages)
 
 
 def test_device_of_the_simulation_is_what_the_model_says(host):
@@ -199,6 +150,17 @@ def test_commit_at_every_offset_against_an_order_gives_the_old_or_the_new_verdic
         assert verdicts == sorted(verdicts, key=lambda v: v == OLD), "a later commit acted on an earlier order"
     else:
         assert set(verdicts) > {OLD, NEW}
+
+
+def test_session_of_an_armed_device_is_not_taken_over_by_another_address(host, sim):
+    host.arm()
+    stranger = SimTransport(sim)
+    stranger.mac = control.HOST_MAC + 1
+    with pytest.raises(DeviceError, match="another host may hold the session while the device is armed"):
+        Device(stranger, timeout_s=0.01, tries=2)
+    assert host.status()["armed"] and sim.read("control_foreign") == 2
+    host.kill()
+    assert Device(stranger, timeout_s=5).sizes == SIZES
 
 
 def test_heartbeat_that_stops_kills_within_its_cycles(host, sim):
