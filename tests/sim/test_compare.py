@@ -18,8 +18,10 @@ from tickgate.sw.files.binaryfile import open_writer
 from tickgate.sw.files.packer import Packer
 from tickgate.sw.generate import FaultOptions, SessionOptions, apply_faults, blocks
 from tickgate.sw.model.book import BookView
-from tickgate.sw.model.derive import Selection, demo_config, derive_config
+from tickgate.sw.model.demo_config import demo_config
+from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
+from tickgate.sw.model.survey import Selection
 from tickgate.sw.spec import defaults
 from tickgate.sw.spec.events import TriggerFlag
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
