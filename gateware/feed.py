@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.blocks import BLOCK, Blocks
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.headers import CAUSES, Headers
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
 from tickgate.gateware.lib.lines import LINE_WORD, LineMerge
@@ -94,9 +95,7 @@ class Feed(wiring.Component):
     }
 
     def __init__(self, *, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._faults = faults
+        self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 "now": In(64),

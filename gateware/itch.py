@@ -6,11 +6,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.fifo import Elasticity
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow, layout
 from tickgate.sw.spec import itch
 from tickgate.sw.spec.events import EVENT, FEED_WORD, ITCH_TRACE, NO_SLOT, EventKind, ItchStatus, Notice
-from tickgate.sw.spec.normalise import RULES
+from tickgate.sw.spec.normalise import ANY, RULES
 from tickgate.sw.spec.rows import SYMBOL_ROW
 from tickgate.sw.spec.sizes import Sizes
 
@@ -94,9 +95,7 @@ class Itch(wiring.Component):
     }
 
     def __init__(self, sizes: Sizes, *, depth: int = FIFO_DEPTH, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._sizes, self._depth, self._faults = sizes, depth, faults
+        self._sizes, self._depth, self._faults = sizes, depth, checked_faults(faults, self.FAULTS)
         self._buffer = Elasticity(layout(EVENT), depth, overwrites="buffer_overwrites" in faults)
         super().__init__(
             {
@@ -141,7 +140,7 @@ class Itch(wiring.Component):
 
         # Bytes whose lane wraps around come a word later.
         needed = {1, 2} | {rule.deciding_offset for rule in RULES.values() if rule.deciding}
-        needed |= {rule.message.field(rule.state_field).offset for rule in RULES.values() if rule.state_field}
+        needed |= {offset for rule in RULES.values() for offset in rule.state_offsets}
         for choices in _field_offsets().values():
             needed |= {offset + byte for offset, size in choices for byte in range(size)}
         if "replace_price_of_add" in self._faults:
@@ -332,8 +331,9 @@ class Itch(wiring.Component):
             if rule.kind is not EventKind.STATE:
                 continue
             change_op, change_bits = Const(rule.state_else.op.value, 1), Const(int(rule.state_else.bits), 5)
-            for value, change in rule.state_changes:
-                here = kept[rule.message.field(rule.state_field).offset] == value[0]
+            for choice, change in reversed(rule.state_changes):  # the first that fits counts
+                pairs = zip(choice, rule.state_offsets, strict=True)
+                here = Cat(kept[offset] == byte for byte, offset in pairs if byte != ANY).all()
                 change_op = Mux(here, Const(change.op.value, 1), change_op)
                 change_bits = Mux(here, Const(int(change.bits), 5), change_bits)
             op = op | (types[code] & change_op)

@@ -1,63 +1,30 @@
 """Stage `orders`: accepted orders and the host's messages to TCP segments of one order session.
 
-Formats: Ethernet II, IPv4 (RFC 791), TCP (RFC 9293), SoupBinTCP 3.00 section 2, OUCH 5.0 section 2 (Enter Order).
+What stands in a frame is in `tickgate.gateware.lib.segments`; here is which frame leaves when, and under which number.
 """
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.inject import InjectStore
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow, layout
-from tickgate.gateware.lib.packet import checksum_terms, field_bytes, folded, message_bytes, registered_sum, words
-from tickgate.sw.spec import net, ouch, soup
+from tickgate.gateware.lib.segments import (
+    APPENDAGE_SIZE,
+    HEADERS_SIZE,
+    PAYLOAD_LANE,
+    PAYLOAD_SIZE,
+    PAYLOAD_WORD,
+    Segments,
+)
+from tickgate.sw.spec import net
 from tickgate.sw.spec.events import FRAME_WORD, NO_SLOT, ORDER, ORDERS_TRACE, OrderItem
 from tickgate.sw.spec.rows import PEER_ROW, SESSION_ROW
 from tickgate.sw.spec.units import WORD_BYTES
 
-FIRM_OPTION = ouch.OPTIONS[ouch.OPTION_TAGS["firm"]]
-#: Bytes of the appendage that names the firm: length, tag, value.
-APPENDAGE_SIZE = 2 + FIRM_OPTION.value.size
-PAYLOAD_SIZE = soup.HEADER_SIZE + ouch.ENTER_ORDER.size
-HEADERS_SIZE = net.TCP_PAYLOAD_OFFSET
 #: Longest TCP payload of the host; with its headers it fills 128 bytes.
 INJECT_SIZE_MAX = 128 - HEADERS_SIZE
-
-_IP_AT = net.ETHERNET_SIZE
-_TCP_AT = _IP_AT + net.IPV4_SIZE
-_IP_CHECKSUM_WORD = (_IP_AT + net.IPV4.field("checksum").offset) // WORD_BYTES
-_TCP_CHECKSUM_WORD = (_TCP_AT + net.TCP.field("checksum").offset) // WORD_BYTES
-#: Word in which the payload begins, and its byte there.
-_PAYLOAD_WORD, _PAYLOAD_LANE = divmod(HEADERS_SIZE, WORD_BYTES)
-
-_IP_CONSTANTS = {
-    "version_ihl": net.IPV4_VERSION_IHL,
-    "dscp_ecn": 0,
-    "identification": 0,
-    "flags_fragment": net.IPV4_FLAG_DF,
-    "ttl": 64,
-    "protocol": net.PROTOCOL_TCP,
-}
-_TCP_CONSTANTS = {"data_offset": net.TCP_DATA_OFFSET, "flags": net.TCP_PSH | net.TCP_ACK, "urgent": 0}
-_OUCH_CONSTANTS = {
-    "type": ouch.ENTER_ORDER.code,
-    "sweep": b"N",
-    "cross_type": ouch.CrossType.CONTINUOUS.value,
-}
-
-
-def _appendage(firm) -> list[Value]:
-    value = field_bytes(FIRM_OPTION.value, firm)
-    return [Const(1 + FIRM_OPTION.value.size, 8), Const(FIRM_OPTION.tag, 8), *value]
-
-
-def _order_constants(appendage_size: int) -> tuple[dict, dict]:
-    """SoupBinTCP and OUCH fields that are the same in every order with an appendage of that size."""
-    payload = PAYLOAD_SIZE + appendage_size
-    return (
-        {"length": payload - 2, "type": soup.UNSEQUENCED_DATA.code},
-        {**_OUCH_CONSTANTS, "appendage_length": appendage_size},
-    )
 
 
 class Orders(wiring.Component):
@@ -131,9 +98,7 @@ class Orders(wiring.Component):
     }
 
     def __init__(self, *, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._faults = faults
+        self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 "now": In(64),
@@ -155,15 +120,35 @@ class Orders(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.store = self._store = InjectStore(
-            size_max=INJECT_SIZE_MAX, shift_bytes=WORD_BYTES - _PAYLOAD_LANE, faults=self._faults
+            size_max=INJECT_SIZE_MAX, shift_bytes=WORD_BYTES - PAYLOAD_LANE, faults=self._faults
         )
         wiring.connect(m, wiring.flipped(self.i_inject), self._store.i)
         self._registers(m)
         self._session(m)
-        self._background_sums(m)
+        segments = Segments(
+            m,
+            row=self.active,
+            has_firm=self.has_firm,
+            next_seq=self.next_seq,
+            user_ref=self.user_ref,
+            inject_total=self._store.total,
+            inject_length=self._store.length,
+            faults=self._faults,
+        )
         self._arbiter(m)
-        self._frame_sums(m)
-        self._output(m)
+        frame_words = segments.frame(
+            m,
+            begin=self.starts,
+            begins_order=self.i.valid,
+            is_order=self.is_order,
+            order=self.order,
+            seq=self.frame_seq,
+            user_ref=self.frame_user_ref,
+            ack=self.frame_ack,
+            window=self.frame_window,
+            total=self.frame_total,
+        )
+        self._output(m, *frame_words)
         self._observe(m)
         return m
 
@@ -249,60 +234,6 @@ class Orders(wiring.Component):
                 advance = self.is_order & ~after_inject
             m.d.sync += self.user_ref.eq(self.user_ref + advance)
 
-    def _background_sums(self, m):
-        """Sums of what is known before an order comes; they settle while the frame before is leaving."""
-        row = self.active
-        ip = message_bytes(
-            net.IPV4,
-            {**_IP_CONSTANTS, "total_length": 0, "checksum": 0, "source_ip": row.src_ip, "destination_ip": row.dst_ip},
-        )
-        terms, constant = checksum_terms(ip)
-        ip_sum, _ = registered_sum(m, [*terms, Const(constant)], name="ip_sum")
-        fold = Signal(17, reset_less=True)
-        self.ip_base = Signal(16, reset_less=True)
-        m.d.sync += [fold.eq(folded(ip_sum)), self.ip_base.eq(folded(fold))]
-
-        # Pseudo header, constant header fields, and the sequence number, of orders and of host messages.
-        tcp = message_bytes(
-            net.TCP,
-            {
-                **_TCP_CONSTANTS,
-                "source_port": row.src_port,
-                "destination_port": row.dst_port,
-                "sequence": self.next_seq,
-            },
-            missing=0,
-        )
-        address = message_bytes(net.IPV4, {"source_ip": row.src_ip, "destination_ip": row.dst_ip}, missing=0)
-        terms, header_constant = checksum_terms([*address, *tcp])
-        header_constant += net.PROTOCOL_TCP + net.TCP_SIZE
-        literals = []
-        for size in (0, APPENDAGE_SIZE):
-            soup_values, ouch_values = _order_constants(size)
-            constant_bytes = [
-                *message_bytes(soup.UNSEQUENCED_DATA, soup_values),
-                *message_bytes(ouch.ENTER_ORDER, ouch_values, missing=0),
-                *_appendage(bytes(FIRM_OPTION.value.size))[:size],
-            ]
-            varying, literal = checksum_terms(constant_bytes)
-            assert not varying
-            literals.append(literal + PAYLOAD_SIZE + size)
-        own = [
-            *message_bytes(soup.UNSEQUENCED_DATA, {}, missing=0),
-            *message_bytes(ouch.ENTER_ORDER, {"user_ref": self.user_ref, "clordid": row.cl_ord_id}, missing=0),
-            Const(0, 8),
-            Const(0, 8),
-            *_appendage(row.firm)[2:],
-        ]
-        order_terms, none = checksum_terms(own)
-        assert none == 0
-        header, depth = registered_sum(m, [*terms, Const(header_constant)], name="header_sum")
-        order, _ = registered_sum(
-            m, [*order_terms, Mux(self.has_firm, literals[1], literals[0])], name="order_sum", stages=depth
-        )
-        self.order_base, _ = registered_sum(m, [header, order], name="order_base")
-        self.inject_base, _ = registered_sum(m, [header, self._store.total, self._store.length], name="inject_base")
-
     def _arbiter(self, m):
         """Which frame begins: an order before a host message."""
         room = self._store.filled & self.inject_room & self.row.open
@@ -341,108 +272,8 @@ class Orders(wiring.Component):
             strike = Const(0)
         m.d.comb += self.dropped.eq(self.fresh & self.is_order & (self.doomed | strike))
 
-    def _frame_sums(self, m):
-        """Checksums of the frame that begins, ready when their words are loaded."""
-        base = Signal(max(len(self.order_base), len(self.inject_base)), reset_less=True)
-        with m.If(self.starts):
-            m.d.sync += base.eq(Mux(self.i.valid, self.order_base, self.inject_base))
-        order = self.order
-        values = {
-            "side": Mux(order.side, ouch.Side.SELL.value[0], ouch.Side.BUY.value[0])[:8],
-            "quantity": order.quantity,
-            "symbol": order.symbol,
-            "price_e4": order.price_e4,
-            "time_in_force": order.tif,
-            "display": order.display,
-            "capacity": order.capacity,
-        }
-        self.order_values = values
-        order_terms, none = checksum_terms(
-            [*message_bytes(soup.UNSEQUENCED_DATA, {}, missing=0), *message_bytes(ouch.ENTER_ORDER, values, missing=0)]
-        )
-        assert none == 0
-        frame_terms, _ = checksum_terms(
-            message_bytes(net.TCP, {"acknowledgment": self.frame_ack, "window": self.frame_window}, missing=0)
-        )
-        fields, depth = registered_sum(m, order_terms, name="fields_sum", gate=self.is_order)
-        frame, _ = registered_sum(m, [*frame_terms, base], name="frame_sum", stages=depth)
-        total, more = registered_sum(m, [fields, frame], name="tcp_sum")
-        fold = Signal(17, reset_less=True)
-        self.tcp_sum = Signal(16, reset_less=True)
-        if "checksum_carry_lost" in self._faults:
-            m.d.sync += fold.eq(total[:16])
-        else:
-            m.d.sync += fold.eq(folded(total))
-        m.d.sync += self.tcp_sum.eq(folded(fold))
-        # The fields are there one cycle after the transfer; word n is loaded n cycles after it.
-        ready_after = 1 + depth + more + 2
-        if ready_after > _TCP_CHECKSUM_WORD:
-            raise ValueError(f"the TCP checksum is {ready_after - _TCP_CHECKSUM_WORD} cycles late")
-
-        ip_total = Signal(17, reset_less=True)
-        self.ip_sum = Signal(16, reset_less=True)
-        m.d.sync += ip_total.eq(self.ip_base + self.frame_total)
-        m.d.sync += self.ip_sum.eq(ip_total[:16] if "ip_carry_lost" in self._faults else folded(ip_total))
-        if 1 + 2 > _IP_CHECKSUM_WORD:
-            raise ValueError("the IP checksum is late")
-
-    def _frame_words(self) -> tuple[list[Value], list[Value]]:
-        """Words of an order's frame, and of the headers of any frame."""
-        row = self.active
-        headers = [
-            *message_bytes(
-                net.ETHERNET,
-                {"destination_mac": row.dst_mac, "source_mac": row.src_mac, "ethertype": net.ETHERTYPE_IPV4},
-            ),
-            *message_bytes(
-                net.IPV4,
-                {
-                    **_IP_CONSTANTS,
-                    "total_length": self.frame_total,
-                    "checksum": ~self.ip_sum,
-                    "source_ip": row.src_ip,
-                    "destination_ip": row.dst_ip,
-                },
-            ),
-            *message_bytes(
-                net.TCP,
-                {
-                    **_TCP_CONSTANTS,
-                    "source_port": row.src_port,
-                    "destination_port": row.dst_port,
-                    "sequence": self.frame_seq,
-                    "acknowledgment": self.frame_ack,
-                    "window": self.frame_window,
-                    "checksum": ~self.tcp_sum,
-                },
-            ),
-        ]
-        bare_soup, bare_ouch = _order_constants(0)
-        firm_soup, firm_ouch = _order_constants(APPENDAGE_SIZE)
-        payload = [
-            *message_bytes(
-                soup.UNSEQUENCED_DATA,
-                {**bare_soup, "length": Mux(self.has_firm, firm_soup["length"], bare_soup["length"])},
-            ),
-            *message_bytes(
-                ouch.ENTER_ORDER,
-                {
-                    **bare_ouch,
-                    **self.order_values,
-                    "user_ref": self.frame_user_ref,
-                    "clordid": row.cl_ord_id,
-                    "appendage_length": Mux(
-                        self.has_firm, firm_ouch["appendage_length"], bare_ouch["appendage_length"]
-                    ),
-                },
-            ),
-            *_appendage(row.firm),
-        ]
-        return words([*headers, *payload]), words(headers)
-
-    def _output(self, m):
+    def _output(self, m, order_words, header_words):
         """The output register and what is loaded into it."""
-        order_words, header_words = self._frame_words()
         self.valid = Signal()
         self.loading = Signal()  # words remain to be loaded
         self.word = Signal(layout(FRAME_WORD), reset_less=True)
@@ -450,19 +281,19 @@ class Orders(wiring.Component):
         store = self._store
         whole = [*order_words, *[Const(0, 64)] * (16 - len(order_words))]
         order_word = Array(whole)[index]
-        straddle = header_words[_PAYLOAD_WORD][: 8 * _PAYLOAD_LANE]
+        straddle = header_words[PAYLOAD_WORD][: 8 * PAYLOAD_LANE]
         inject_word = Mux(
-            index == _PAYLOAD_WORD,
-            Cat(straddle, store.word[8 * _PAYLOAD_LANE :]),
+            index == PAYLOAD_WORD,
+            Cat(straddle, store.word[8 * PAYLOAD_LANE :]),
             store.word,
         )
         data = Signal(64)
-        m.d.comb += data.eq(Mux(self.is_order | (index < _PAYLOAD_WORD), order_word, inject_word))
+        m.d.comb += data.eq(Mux(self.is_order | (index < PAYLOAD_WORD), order_word, inject_word))
 
         free = ~self.valid | self.o.ready
         if "payload_slips" in self._faults:
-            free = free | (index == _PAYLOAD_WORD + 1)
-        m.d.comb += store.next.eq(self.loading & free & ~self.is_order & (index >= _PAYLOAD_WORD))
+            free = free | (index == PAYLOAD_WORD + 1)
+        m.d.comb += store.next.eq(self.loading & free & ~self.is_order & (index >= PAYLOAD_WORD))
         with m.If(free):
             m.d.sync += self.valid.eq(self.loading)
             with m.If(self.loading):

@@ -1,6 +1,8 @@
 """Stage `registers`: the word bus, shadow and commit registers, the kill switch, status and counters."""
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -14,7 +16,7 @@ from tickgate.sw.spec.sizes import Sizes
 from tickgate.sw.spec.units import CORE_CLOCK_HZ
 from tickgate.sw.spec.version import release_word
 
-#: Registers that one step of the read multiplexer chooses from.
+#: Words that one step of a read gathers.
 GROUP = 8
 READ_CYCLES = 4
 
@@ -226,7 +228,7 @@ class Registers(wiring.Component):
         return total
 
     def _read(self, m):
-        """A tree of registered multiplexers, `GROUP` ways a step, over the words that are not constant 0."""
+        """Every word that is not constant 0 knows its address; what it then says is gathered in registered steps."""
         sizes = self._sizes
         latched = Signal(32)
         seen_clearing = Signal()
@@ -279,31 +281,27 @@ class Registers(wiring.Component):
         m.d.sync += [is_bin.eq(inside), exists.eq(~past)]
         counted = Mux(exists, self.bin_count, 0)
 
-        # Step 1 sees `address`; each step keeps the address bits that are left.
-        bits, depth, valid = address, 1, asked
-        while len(leaves) > 1 or 0 not in leaves:
-            groups: dict[int, dict[int, object]] = {}
-            for at, value in leaves.items():
-                groups.setdefault(at // GROUP, {})[at % GROUP] = value
-            leaves = {}
-            for at, members in groups.items():
-                out = Signal(32, name=f"read_{depth}_{at}", reset_less=True)
-                with m.Switch(bits[: (GROUP - 1).bit_length()]):
-                    for choice, value in members.items():
-                        with m.Case(choice):
-                            m.d.sync += out.eq(value)
-                    with m.Default():
-                        m.d.sync += out.eq(0)
-                leaves[at] = out
-            rest = Signal(max(1, len(bits) - 3), name=f"address_{depth}", reset_less=True)
+        # A bit a word says in the next cycle whether it is the one: no decoder reaches all over the map.
+        parts = []
+        for at, value in leaves.items():
+            chosen = Signal(name=f"chosen_{at}")
+            m.d.sync += chosen.eq(self.bus.addr[2:] == at)
+            parts.append(Mux(chosen, value, 0))
+        depth, valid = 1, asked
+        while len(parts) > 1:
+            gathered = []
+            for at in range(0, len(parts), GROUP):
+                out = Signal(32, name=f"read_{depth}_{at // GROUP}", reset_less=True)
+                m.d.sync += out.eq(reduce(or_, parts[at : at + GROUP]))
+                gathered.append(out)
             passed = Signal(name=f"asked_{depth}")
-            m.d.sync += [rest.eq(bits[3:]), passed.eq(valid)]
+            m.d.sync += passed.eq(valid)
             if depth > 1:
                 late, was_bin = Signal(32, name=f"bin_{depth}", reset_less=True), Signal(name=f"is_bin_{depth}")
                 m.d.sync += [late.eq(counted), was_bin.eq(is_bin)]
                 counted, is_bin = late, was_bin
-            bits, valid, depth = rest, passed, depth + 1
+            parts, valid, depth = gathered, passed, depth + 1
         m.d.comb += self.bus.r_valid.eq(valid)
-        m.d.comb += self.bus.r_data.eq(Mux(is_bin, counted, leaves[0]))
+        m.d.comb += self.bus.r_data.eq(Mux(is_bin, counted, parts[0]))
         if depth != READ_CYCLES:
-            raise ValueError(f"the read tree takes {depth} cycles, not {READ_CYCLES}")
+            raise ValueError(f"a read takes {depth} cycles, not {READ_CYCLES}")

@@ -306,8 +306,9 @@ class Risk(wiring.Component):
             pipe.put(f"tokens_{name}", (pipe.get(f"{name}_before", after) - took[name])[:16], after)
         m.d.comb += [session.took.eq(took["session"]), session.load.eq(pipe.get("session_load", at))]
         for s, bucket in enumerate(buckets):
+            pipe.put(f"of_{s}", slot == s, at)
             m.d.comb += [
-                bucket.took.eq(took["symbol"] & (pipe.get("slot", after) == s)),
+                bucket.took.eq(took["symbol"] & pipe.get(f"of_{s}", after)),
                 bucket.load.eq(pipe.get("load", at) & (pipe.get("load_slot", at) == s)),
             ]
 

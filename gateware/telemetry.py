@@ -5,12 +5,13 @@ from operator import or_
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.histogram import Histogram
 from tickgate.gateware.lib.layouts import counters, elastic, flow, layout
+from tickgate.gateware.lib.logic import one_hot_mux
 from tickgate.gateware.lib.packet import message_bytes, words
 from tickgate.sw.spec import net, telemetry
 from tickgate.sw.spec.events import FRAME_WORD, NO_SLOT, TRACES, FeedItem, OrderItem, TriggerFlag, TriggerStatus
@@ -42,33 +43,91 @@ _TIMED = {
 }
 
 
-class OneRecord(wiring.Component):
-    """A place for one record, with the ports of a FIFO.
+class WordsOf(wiring.Component):
+    """A place for one record, which leaves it in steps of one word or of several.
 
     Parameters
     ----------
-    width: bits of the record.
+    words: how many a record has, more than one step.
+    step: how many leave together; those behind the last word are 0.
+
+    Members
+    -------
+    w_data: In(64 * words). w_en: In(1), keep it; only where `w_rdy`. w_rdy: Out(1), the place is free.
+    r_rdy: Out(1), there is a step. r_data: Out(64 * step), the next one. r_last: Out(1), it is the record's last one.
+    r_en: In(1), it is taken.
     """
 
-    def __init__(self, width: int):
+    def __init__(self, words: int, step: int = 1):
+        self._steps, self._bits = -(-words // step), 64 * step
         super().__init__(
             {
-                "w_data": In(width),
+                "w_data": In(64 * words),
                 "w_en": In(1),
-                "w_rdy": Out(1),
-                "r_data": Out(width),
-                "r_en": In(1),
+                "w_rdy": Out(1, init=1),
                 "r_rdy": Out(1),
+                "r_data": Out(64 * step),
+                "r_last": Out(1),
+                "r_en": In(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.w_rdy.eq(~self.r_rdy)
+        shift = Signal(self._bits * self._steps, reset_less=True)
+        left = Signal(range(self._steps + 1))
+        m.d.comb += [self.r_data.eq(shift[: self._bits]), self.r_rdy.eq(~self.w_rdy)]
         with m.If(self.r_en):
-            m.d.sync += self.r_rdy.eq(0)
-        with m.If(self.w_en & self.w_rdy):
-            m.d.sync += [self.r_rdy.eq(1), self.r_data.eq(self.w_data)]
+            m.d.sync += [shift.eq(shift[self._bits :]), left.eq(left - 1)]
+            m.d.sync += [self.r_last.eq(left == 2), self.w_rdy.eq(self.r_last)]
+        with m.If(self.w_en):
+            m.d.sync += [shift.eq(self.w_data), left.eq(self._steps), self.r_last.eq(0), self.w_rdy.eq(0)]
+        return m
+
+
+class Pairs(wiring.Component):
+    """Words of records that come two at a time: a buffer of block RAM, in which records do not wait side by side.
+
+    Parameters
+    ----------
+    words: how many a record has.
+    depth: records that wait, at least.
+
+    Members
+    -------
+    w_data: In(128). w_en: In(1), only where `w_rdy`. w_rdy: Out(1), there is room.
+    r_rdy: Out(1), there is a word; those of a record follow each other. r_data: Out(64), the next one.
+    r_last: Out(1), it is the record's last one. r_en: In(1), it is taken.
+    """
+
+    def __init__(self, words: int, depth: int):
+        self._words, self._depth = words, depth
+        super().__init__(
+            {
+                "w_data": In(128),
+                "w_en": In(1),
+                "w_rdy": Out(1),
+                "r_rdy": Out(1),
+                "r_data": Out(64),
+                "r_last": Out(1),
+                "r_en": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=128, depth=self._depth * -(-self._words // 2))
+        m.d.comb += [fifo.w_data.eq(self.w_data), fifo.w_en.eq(self.w_en), self.w_rdy.eq(fifo.w_rdy)]
+        # A register behind the memory, which answers late in the cycle.
+        pair, number = Signal(128, reset_less=True), Signal(range(self._words))
+        ends = Signal()  # the pair has no other word
+        m.d.comb += [self.r_data.eq(pair[:64]), ends.eq(number[0] | self.r_last)]
+        m.d.comb += fifo.r_en.eq(~self.r_rdy | (self.r_en & ends))
+        with m.If(self.r_en):
+            m.d.sync += [pair.eq(pair[64:]), number.eq(Mux(self.r_last, 0, number + 1))]
+            m.d.sync += self.r_last.eq(number == self._words - 2)
+        with m.If(fifo.r_en):
+            m.d.sync += [self.r_rdy.eq(fifo.r_rdy), pair.eq(fifo.r_data)]
         return m
 
 
@@ -76,14 +135,14 @@ class Telemetry(wiring.Component):
     """Sends trace records to the host and counts their latencies; it takes whatever comes and never holds a stage up.
 
     Intents, verdicts and orders are always sent; other records of a stage when its bit of `mask` is set, and of these
-    one in `every`. Trigger, risk and orders keep up to `class_depth` records each, the other classes one, all together
-    up to `depth` words of them; a record that finds its class full is lost and counted. A frame takes what is there
+    one in `every`. Each class keeps two records, trigger, risk and orders `class_depth` more, and all together up to
+    `depth` words of others; a record that finds its class full is lost and counted. A frame takes what is there
     when the one before has left, at most `telemetry.FRAME_SIZE_MAX` bytes, whole records only.
 
     Parameters
     ----------
     depth: words kept between the classes and the frames, a power of two of 32 or more.
-    class_depth: records kept in each class of which all are sent, a power of two.
+    class_depth: records more than two in each class of which all are sent, a power of two.
     faults: names of `FAULTS`, for the tests of the tests.
 
     Members
@@ -185,55 +244,67 @@ class Telemetry(wiring.Component):
             m.d.sync += left.eq(left - 1)
             with m.If(left == 0):
                 m.d.sync += left.eq(self.every if "every_one_more" in self._faults else self.every - 1)
-        # Decided in one cycle, stored in the next.
+        # Decided in one cycle, stored in the next, or when there is room: that is the class's second place.
+        decided, stuck = Signal(name=f"decided_{stage}"), Signal(name=f"stuck_{stage}")
         wanted = Signal(name=f"wanted_{stage}")
         fields = {"slot": 8, "number": 32, **{name: 8 * record.field(name).size for name in kept}}
         entry = Signal(data.StructLayout(fields), name=f"entry_{stage}", reset_less=True)
-        m.d.sync += [
-            wanted.eq(valid & always | offered & (left == 0)),
-            entry.slot.eq(slot),
-            entry.number.eq(before),
-            *[entry[name].eq(seen[name]) for name in kept],
-        ]
-        width = len(entry.as_value())
-        if stage in telemetry.ALWAYS:
-            queue = SyncFIFO(width=width, depth=self._class_depth)
-        else:  # samples: one waits, and that costs no memory
-            queue = OneRecord(width)
-        m.submodules[f"queue_{stage}"] = queue
-        m.d.comb += [queue.w_en.eq(wanted), queue.w_data.eq(entry)]
+        m.d.comb += decided.eq(valid & always | offered & (left == 0))
+        with m.If(~stuck):
+            m.d.sync += [
+                wanted.eq(decided),
+                entry.slot.eq(slot),
+                entry.number.eq(before),
+                *[entry[name].eq(seen[name]) for name in kept],
+            ]
         missed = Signal(name=f"missed_{stage}")
-        m.d.comb += missed.eq(wanted & ~queue.w_rdy)
-        view = data.View(data.StructLayout(fields), queue.r_data)
-        values = {name: view[name] for name in ("slot", "number", *kept)}
+        m.d.sync += missed.eq(decided & stuck)
+        count = record.size // WORD_BYTES
+        sent_all = stage in telemetry.ALWAYS
+        place = queue = WordsOf(count, step=2 if sent_all else 1)
+        m.submodules[f"words_{stage}"] = place
+        if sent_all:
+            m.submodules[f"queue_{stage}"] = queue = Pairs(count, self._class_depth)
+            moves = Signal(name=f"moves_{stage}")
+            m.d.comb += [
+                moves.eq(place.r_rdy & queue.w_rdy),
+                place.r_en.eq(moves),
+                queue.w_en.eq(moves),
+                queue.w_data.eq(place.r_data),
+            ]
+        m.d.comb += [place.w_en.eq(wanted & place.w_rdy), stuck.eq(wanted & ~place.w_rdy)]
+        values = {name: entry[name] for name in ("slot", "number", *kept)}
         if "little_endian" in self._faults and stage == "risk":
-            price = view["price_e4"]
+            price = entry["price_e4"]
             values["price_e4"] = Cat(price[24:], price[16:24], price[8:16], price[:8])
-        values |= {"telemetry_class": number, "words": record.size // WORD_BYTES, "telemetry_flags": 0}
+        values |= {"telemetry_class": number, "words": count, "telemetry_flags": 0}
         if "padding" in record.names:
             values["padding"] = bytes(record.field("padding").size)
-        return (queue, words(message_bytes(record, values))), missed
+        m.d.comb += place.w_data.eq(Cat(*words(message_bytes(record, values))))
+        return queue, missed
 
     def _serialise(self, m, queues, fifo):
-        """Records to words, later stages first, a record only where all of it has room."""
-        shift = Signal(64 * _LONGEST, reset_less=True)
-        left = Signal(range(_LONGEST + 1))
-        first = Signal()
+        """Words of one record after the other, later stages first, a record only where all of it has room."""
         room = Signal()
         m.d.sync += room.eq(fifo.w_level <= self._depth - 2 * _LONGEST)
-        m.d.comb += [fifo.w_data.eq(Cat(shift[:64], first)), fifo.w_en.eq(left != 0)]
-        with m.If(left != 0):
-            m.d.sync += [shift.eq(shift[64:]), left.eq(left - 1), first.eq(0)]
-        # Chosen in one cycle, loaded in the next: the choice reaches every bit of `shift`.
-        pick = Signal(len(queues))
-        m.d.sync += pick.eq(0)
-        with m.If((left <= 1) & room & ~pick.any()):
-            waiting = Cat(queue.r_rdy for queue, _ in queues)
+        pick, begins = Signal(len(queues)), Signal()
+        word, first, put = Signal(64, reset_less=True), Signal(reset_less=True), Signal()
+        waiting, lasts = Cat(queue.r_rdy for queue in queues), Cat(queue.r_last for queue in queues)
+        m.d.sync += begins.eq(0)
+        with m.If(pick.any()):
+            with m.If((pick & lasts).any()):
+                m.d.sync += pick.eq(0)
+        with m.Elif(room):
             m.d.sync += pick.eq(Cat(waiting[n] & ~waiting[n + 1 :].any() for n in range(len(queues))))
-        for chosen, (queue, parts) in zip(pick, queues, strict=True):
+            m.d.sync += begins.eq(1)
+        for chosen, queue in zip(pick, queues, strict=True):
             m.d.comb += queue.r_en.eq(chosen)
-            with m.If(chosen):
-                m.d.sync += [shift.eq(Cat(*parts)), left.eq(len(parts)), first.eq(1)]
+        m.d.sync += [
+            word.eq(one_hot_mux(pick, [queue.r_data for queue in queues])),
+            first.eq(begins),
+            put.eq(pick.any()),
+        ]
+        m.d.comb += [fifo.w_data.eq(Cat(word, first)), fifo.w_en.eq(put)]
 
     def _frames(self, m, fifo):
         """Whole records of the words that are there to frames."""

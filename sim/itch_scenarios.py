@@ -14,7 +14,14 @@ from tickgate.sw.spec.normalise import RULES
 from tickgate.sw.spec.units import WORD_BYTES
 
 #: Values of one-byte fields that mean something.
-_CODES = {"side": b"BS", "trading_state": b"HPQT", "action": b"HT", "event_code": b"OSQMEC", "breached_level": b"123"}
+_CODES = {
+    "side": b"BS",
+    "trading_state": b"HPQT",
+    "market_code": b"QBX",
+    "action": b"HT",
+    "event_code": b"OSQMEC",
+    "breached_level": b"123",
+}
 
 
 @dataclass

@@ -19,15 +19,21 @@ _ATTRIBUTE = re.compile(r"\(\*.*?\*\)", re.DOTALL)
 _INITIALISER = re.compile(r"^(\s*(?:reg|wire)\b[^=;]*?)\s*=\s*[^;]+;", re.MULTILINE)
 _INITIAL = re.compile(r"^  initial begin\n(?:    .*\n)*?  end\n", re.MULTILINE)
 _DUMP_REG = re.compile(r"^\s*if \(\\\$auto\$verilog_backend\S+ \) begin end\n", re.MULTILINE)
+_CASEZ = re.compile(r"\bcasez\b")
 _DUMP_DECL = re.compile(r"^\s*reg \\\$auto\$verilog_backend\S+\s*;\n", re.MULTILINE)
 
 
 def for_pyverilog(text: str) -> str:
-    """Verilog as pyverilog takes it: no attributes, no initialisers (they hide the clocked assignment), no initial
-    blocks, and none of Yosys' empty statements."""
+    """Verilog as pyverilog takes it.
+
+    No attributes, no initialisers (they hide the clocked assignment), no initial blocks, and none of Yosys' empty
+    statements. A `casez`, whose branches pyverilog passes over, becomes a `casex`, which it reads: for what depends on
+    what, it is the same.
+    """
     text = _ATTRIBUTE.sub("", text)
     text = _INITIALISER.sub(r"\1 ;", text)  # the blank ends an escaped name
     text = _INITIAL.sub("", text)
+    text = _CASEZ.sub("casex", text)
     text = _DUMP_REG.sub("", text)
     return _DUMP_DECL.sub("", text)
 
@@ -44,6 +50,10 @@ class Netlist:
     -------
     ports: name to (direction, width) of the top module, direction `input` or `output`.
     widths: width of every signal by hierarchical name.
+
+    Raises
+    ------
+    NotImplementedError: when sources are asked for that stand in a kind of expression unknown here.
     """
 
     def __init__(self, text: str, top: str):
@@ -138,7 +148,7 @@ class Netlist:
         kind = type(tree).__name__
         if kind == "DFTerminal":
             name = str(tree.name)
-            width = self.widths.get(name, 0)
+            width = self.widths[name]
             if index is None:
                 return [(name, i) for i in range(width)]
             return [(name, index)] if index < width else []
@@ -178,8 +188,11 @@ class Netlist:
             return out
         if kind == "DFOperator" and tree.operator in ("And", "Or", "Xor", "Unot", "Xnor"):
             return [b for n in tree.nextnodes for b in self._terms(n, index)]
-        nodes = getattr(tree, "nextnodes", None)
-        return [b for n in nodes for b in self._terms(n, None)] if nodes else []
+        if kind in ("DFIntConst", "DFEvalValue"):
+            return []
+        if kind not in ("DFOperator", "DFSyscall"):
+            raise NotImplementedError(f"the data flow of {self.top} has a {kind}, of which nothing is known")
+        return [b for n in tree.nextnodes for b in self._terms(n, None)]
 
     def fewest_registers(self, sources: Iterable[Bit], sinks: Iterable[Bit]) -> int | None:
         """The fewest registers on any path from one of `sources` to one of `sinks`; None where no path exists."""

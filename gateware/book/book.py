@@ -1,21 +1,22 @@
 """Stage `book`: from order events to the best bid and offer of every slot, with its validity and trading state."""
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.front import Front
 from tickgate.gateware.book.levels import LEVEL_ANSWER_STAGE, Levels
+from tickgate.gateware.book.news import keep_slots
 from tickgate.gateware.book.pricing import LEVEL_STAGES, PriceToLevel, shortened, window_layout
 from tickgate.gateware.book.table import ANSWER_STAGE, OrderTable, order_layout
+from tickgate.gateware.book.tell import Tags, tell
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
 from tickgate.gateware.lib.pipe import Pipe
-from tickgate.gateware.lib.slots import STATE_INIT, VALIDITY_INIT
-from tickgate.sw.spec.events import BOOK_TRACE, BOOK_UPDATE, EVENT, NO_SLOT, EventKind, Notice, StateOp
+from tickgate.sw.spec.events import BOOK_TRACE, BOOK_UPDATE, EVENT, EventKind
 from tickgate.sw.spec.rows import SYMBOL_ROW
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
-from tickgate.sw.spec.state import STICKY_VALIDITY, Anomaly, OrderClass, SymbolState, Validity
+from tickgate.sw.spec.state import Anomaly, OrderClass
 
 #: Stages counted from the cycle in which an event is taken: the verdict on its order, and the last one.
 JUDGE_STAGE = ANSWER_STAGE
@@ -24,7 +25,6 @@ LATENCY_CYCLES = FINAL_STAGE + 1
 #: The second half of a REPLACE enters this much later than the first.
 HALF_CYCLES = 2
 
-_MARKET_STATE = SymbolState.BREAKER | SymbolState.CLOSED
 _PLACED = int(OrderClass.PLACED)
 
 
@@ -127,9 +127,9 @@ class Book(wiring.Component):
         self._windows(m, pipe)
         self._judge(m, pipe)
         self._count(m, pipe)
-        self._best(m, pipe)
-        self._news(m, pipe)
-        self._tell(m, pipe)
+        bests = self._best(m, pipe)
+        news = keep_slots(m, pipe, FINAL_STAGE, self._sizes, self.cfg_symbol, self._levels.best, self._faults)
+        tell(m, pipe, FINAL_STAGE, self, self._levels, bests, self._tags, news)
         return m
 
     def _enter(self, m, pipe):
@@ -168,16 +168,17 @@ class Book(wiring.Component):
         # are stages.
         ring = Memory(shape=data.StructLayout({"seq": 64, "stamp": 64, "itch_type": 8}), depth=8, init=[])
         m.submodules.tags = ring
-        write, self._tag = ring.write_port(), ring.read_port(domain="comb")
+        write, read = ring.write_port(), ring.read_port(domain="comb")
         taken = self.i.valid & self.i.ready
-        put_at, self._get_at = Signal(3), Signal(3)
+        put_at, get_at = Signal(3), Signal(3)
+        self._tags = Tags(read.data, get_at)
         m.d.comb += [
             write.addr.eq(put_at),
             write.en.eq(taken),
             write.data.seq.eq(self.i.payload.seq),
             write.data.stamp.eq(self.i.payload.stamp),
             write.data.itch_type.eq(self.i.payload.itch_type),
-            self._tag.addr.eq(self._get_at),
+            read.addr.eq(get_at),
         ]
         m.d.sync += put_at.eq(put_at + taken)
 
@@ -231,36 +232,37 @@ class Book(wiring.Component):
     def _judge(self, m, pipe):
         """Stage 5: is the message's order there, and what becomes of it? The level follows in stages 5 and 6."""
         table, pricing, levels, at = self._table, self._pricing, self._levels, JUDGE_STAGE
-        valid, add, take = pipe.get("valid", at), pipe.get("add", at), pipe.get("take", at)
-        second, slot, qty = pipe.get("second", at), pipe.get("slot", at), pipe.get("qty", at)
-        kind, early = pipe.get("kind", at), pipe.get("early", at)
-        old = table.order
-
-        # Left by the first half of a REPLACE for the second.
+        # Left by the first half of a REPLACE for the second: it is there when that one is a stage before this.
         first_taken, first_side = Signal(), Signal()
+        before = at - 1
+        second, early, kind = pipe.get("second", before), pipe.get("early", before), pipe.get("kind", before)
+        fine = pipe.get("valid", before) & (early == 0)
+        goes_on = pipe.put("goes_on", ~second | first_taken, before)
+        side = 0 if "replace_side_lost" in self._faults else first_side
+        pipe.put("new_side", Mux(second, side, pipe.get("side", before)), before)
+        pipe.put("may_add", fine & pipe.get("add", before) & goes_on, before)
+        pipe.put("may_take", fine & pipe.get("take", before), before)
+        pipe.put("whole", (kind != EventKind.EXECUTE) & (kind != EventKind.CANCEL), before)
 
-        wrong = old.slot != slot
-        partial = (kind == EventKind.EXECUTE) | (kind == EventKind.CANCEL)
-        excess = partial & (qty > old.qty)
-        all_of_it = ~partial | (qty >= old.qty)
+        add, may_add, may_take = pipe.get("add", at), pipe.get("may_add", at), pipe.get("may_take", at)
+        slot, qty, side, whole = (pipe.get(name, at) for name in ("slot", "qty", "new_side", "whole"))
+        old = table.order
+        wrong, enough = Signal(), Signal()
+        m.d.comb += [wrong.eq(old.slot != slot), enough.eq(qty >= old.qty)]
         if "excess_wraps" in self._faults:
-            all_of_it = ~partial | (qty == old.qty)
-        fine = valid & (early == 0)
-        taken = Signal()
-        adds = Signal()
+            m.d.comb += enough.eq(qty == old.qty)
+        taken, gone, adds = Signal(), Signal(), Signal()
         m.d.comb += [
-            taken.eq(fine & take & table.found & ~wrong),
-            adds.eq(fine & add & ~table.found & (~second | first_taken)),
-            table.add.eq(adds & table.room),
-            table.keep.eq(taken & ~all_of_it),
-            table.drop.eq(taken & all_of_it),
+            taken.eq(may_take & table.found & ~wrong),
+            gone.eq(taken & (whole | enough)),
+            adds.eq(may_add & ~table.found),
+            table.add.eq(may_add),
+            table.take.eq(taken),
+            table.drop.eq(gone),
         ]
-        with m.If(valid & take):
+        with m.If(pipe.get("valid", at) & pipe.get("take", at)):
             m.d.sync += [first_taken.eq(taken), first_side.eq(old.side)]
 
-        side = Mux(second, first_side, pipe.get("side", at))
-        if "replace_side_lost" in self._faults:
-            side = Mux(second, 0, pipe.get("side", at))
         klass = Mux(side, pricing.sell_class, pricing.buy_class)
         new_level = Mux(klass == _PLACED, pricing.level, 0)
         after = data.View(order_layout(self._sizes), Signal(order_layout(self._sizes).size, name="after"))
@@ -278,34 +280,39 @@ class Book(wiring.Component):
             levels.level.eq(Mux(add, pricing.level, old.level)),
         ]
 
-        anomaly = Signal(range(len(Anomaly)))
-        with m.If(early != 0):
-            m.d.comb += anomaly.eq(early)
-        with m.Elif(take & ~table.found):
-            m.d.comb += anomaly.eq(Anomaly.UNKNOWN_REFERENCE)
-        with m.Elif(take & wrong):
-            m.d.comb += anomaly.eq(Anomaly.WRONG_LOCATE)
-        with m.Elif(take & excess):
-            m.d.comb += anomaly.eq(Anomaly.EXCESS_QUANTITY)
-        with m.Elif(add & table.found & (~second | first_taken)):
-            m.d.comb += anomaly.eq(Anomaly.DUPLICATE_REFERENCE)
-        pipe.put("anomaly", anomaly, at)
-        pipe.put("other", fine & take & table.found & wrong, at)
+        pipe.put("found", table.found, at)
+        pipe.put("wrong", wrong, at)
+        pipe.put("excess", ~whole & (qty > old.qty), at)
         pipe.put("other_slot", old.slot, at)
         pipe.put("overflow", adds & ~table.room, at)
         pipe.put("taken", taken, at)
-        pipe.put("added", table.add, at)
-        pipe.put("gone", table.drop, at)
+        pipe.put("added", adds & table.room, at)
+        pipe.put("gone", gone, at)
         pipe.put("order_px_e4", after.price_e4, at)
         pipe.put("order_side", after.side, at)
         pipe.put("order_class", after.klass, at)
         pipe.put("order_level", after.level, at)
         pipe.put("order_qty_before", old.qty, at)
-        pipe.put("all_of_it", take & all_of_it, at)
+        pipe.put("all_of_it", pipe.get("take", at) & (whole | enough), at)
         pipe.put("order_qty_left", after.qty, at)
         all_of_it = pipe.get("all_of_it", at + 1)
         pipe.put("order_qty", Mux(all_of_it, 0, pipe.get("order_qty_left", at + 1)), at + 1)
         pipe.put("moved", Mux(all_of_it, pipe.get("order_qty_before", at + 1), pipe.get("qty", at + 1)), at + 1)
+
+        anomaly = Signal(range(len(Anomaly)))
+        early, take, found = (pipe.get(name, at + 1) for name in ("early", "take", "found"))
+        with m.If(early != 0):
+            m.d.comb += anomaly.eq(early)
+        with m.Elif(take & ~found):
+            m.d.comb += anomaly.eq(Anomaly.UNKNOWN_REFERENCE)
+        with m.Elif(take & pipe.get("wrong", at + 1)):
+            m.d.comb += anomaly.eq(Anomaly.WRONG_LOCATE)
+        with m.Elif(take & pipe.get("excess", at + 1)):
+            m.d.comb += anomaly.eq(Anomaly.EXCESS_QUANTITY)
+        with m.Elif(pipe.get("add", at + 1) & found & pipe.get("goes_on", at + 1)):
+            m.d.comb += anomaly.eq(Anomaly.DUPLICATE_REFERENCE)
+        pipe.put("anomaly", anomaly, at + 1)
+        pipe.put("other", pipe.get("may_take", at + 1) & found & pipe.get("wrong", at + 1), at + 1)
 
         placed = (pipe.get("taken", at + 1) | pipe.get("added", at + 1)) & (pipe.get("order_class", at + 1) == _PLACED)
         pipe.put("placed", placed, at + 1)
@@ -320,24 +327,30 @@ class Book(wiring.Component):
         at = FINAL_STAGE - 2
         bits = (self._sizes.orders + self._sizes.stash).bit_length()
         counts = data.StructLayout({"far": bits, "off": bits})
-        slot, klass = pipe.get("slot", at), pipe.get("order_class", at)
-        less = pipe.get("gone", at)
-        if "far_not_uncounted" in self._faults:
-            less = less & (klass != OrderClass.FAR)
+        slot = pipe.get("slot", at)
+        before = at - 1
+        classes = {"far": OrderClass.FAR, "off": OrderClass.OFF}
         for side, short in enumerate(("bid", "ask")):
+            here = pipe.get("order_side", before) == side
+            changes = here & (pipe.get("added", before) | pipe.get("gone", before))
+            pipe.put(f"counts_{short}_change", pipe.get("valid", before) & changes, before)
+            for name, of in classes.items():
+                concerns = here & (pipe.get("order_class", before) == of)
+                more, less = concerns & pipe.get("added", before), concerns & pipe.get("gone", before)
+                if name == "far" and "far_not_uncounted" in self._faults:
+                    less = Const(0)
+                # What is added to the count: 1, or -1, or 0.
+                pipe.put(f"{name}_{short}_step", Cat(more | less, less.replicate(bits - 1)), before)
             memory = Memory(shape=counts, depth=self._sizes.slots, init=[])
             m.submodules[f"counts_{short}"] = memory
             write, read = memory.write_port(), memory.read_port(domain="comb")
             m.d.comb += [read.addr.eq(slot), write.addr.eq(Mux(self._front.sweep, self._front.sweep_row, slot))]
-            here = pipe.get("order_side", at) == side
-            for name, of in (("far", OrderClass.FAR), ("off", OrderClass.OFF)):
-                concerns = here & (klass == of)
-                more = read.data[name] + (concerns & pipe.get("added", at)) - (concerns & less)
+            for name in classes:
+                more = read.data[name] + pipe.get(f"{name}_{short}_step", at)
                 pipe.put(f"{name}_{short}", more[:bits], at)
                 pipe.put(f"no_{name}_{short}", pipe.get(f"{name}_{short}", at + 1) == 0, at + 1)
                 m.d.comb += write.data[name].eq(Mux(self._front.sweep, 0, pipe.get(f"{name}_{short}", at)))
-            change = pipe.get("valid", at) & here & (pipe.get("added", at) | pipe.get("gone", at))
-            m.d.comb += write.en.eq(self._front.sweep | change)
+            m.d.comb += write.en.eq(self._front.sweep | pipe.get(f"counts_{short}_change", at))
 
         # A REPLACE that takes and adds the same shares at the same level leaves the best as it was.
         kept = {name: Signal.like(pipe.get(name, at), name=f"first_{name}", reset_less=True)
@@ -350,12 +363,12 @@ class Book(wiring.Component):
         pipe.put("same", same & pipe.get("second", at), at)
 
     def _best(self, m, pipe):
-        """Stage 10: the best bid and offer after the operation."""
+        """Stage 10: the best bid and offer after the operation, as a list of the two."""
         at, levels = FINAL_STAGE, self._levels
         slot, side, placed = pipe.get("slot", at), pipe.get("order_side", at), pipe.get("placed", at)
         best = data.StructLayout({"px_e4": 32, "qty": LEVEL_QTY_BITS, "any": 1})
         wins = levels.any & levels.best
-        self._bests = []
+        bests = []
         for number, short in enumerate(("bid", "ask")):
             memory = Memory(shape=best, depth=self._sizes.slots, init=[])
             m.submodules[f"best_{short}"] = memory
@@ -373,207 +386,5 @@ class Book(wiring.Component):
                 write.data.eq(Mux(self._front.sweep, 0, now.as_value())),
                 write.en.eq(self._front.sweep | (pipe.get("valid", at) & here)),
             ]
-            self._bests.append(now)
-
-    def _news(self, m, pipe):
-        """Stage 10: validity and trading state of every slot."""
-        at, slots = FINAL_STAGE, self._sizes.slots
-        valid, every, kind = pipe.get("valid", at), pipe.get("every_slot", at), pipe.get("kind", at)
-        last = pipe.get("valid", at) & ~pipe.get("first", at)
-
-        set_bits, clear_bits = Signal(7), Signal(7)
-        notice = pipe.get("notice", at)
-        with m.If(pipe.get("lost", at)):
-            m.d.comb += set_bits.eq(Validity.OVERFLOW)
-        with m.Elif(pipe.get("cleared", at)):
-            m.d.comb += set_bits.eq(Validity.CLEARING | Validity.UNSYNCED)
-        with m.Elif(kind == EventKind.NOTICE):
-            with m.Switch(notice):
-                with m.Case(Notice.GAP):
-                    m.d.comb += set_bits.eq(Validity.GAP)
-                with m.Case(Notice.FCS):
-                    m.d.comb += set_bits.eq(Validity.FCS)
-                with m.Case(Notice.NEW_SESSION):
-                    m.d.comb += [set_bits.eq(Validity.UNSYNCED | Validity.CLEARING), clear_bits.eq(STICKY_VALIDITY)]
-                with m.Case(Notice.MARK):
-                    m.d.comb += clear_bits.eq(STICKY_VALIDITY | Validity.UNSYNCED)
-                with m.Case(Notice.SYNC):
-                    m.d.comb += clear_bits.eq(Validity.UNSYNCED)
-                with m.Default():
-                    m.d.comb += set_bits.eq(Validity.INCOMPLETE)
-        self._set_bits, self._clear_bits = set_bits, clear_bits
-        wrong_length = (kind == EventKind.NOTICE) & (notice == Notice.NONE) & every & ~pipe.get("lost", at)
-        wrong_length = wrong_length & ~pipe.get("cleared", at)
-
-        validity = [Signal(7, init=int(VALIDITY_INIT), name=f"validity_{number}") for number in range(slots)]
-        state = [Signal(5, init=int(STATE_INIT), name=f"state_{number}") for number in range(slots)]
-        # The first half of a REPLACE leaves its findings for the whole message.
-        first_anomaly, first_other, first_other_slot = Signal(4), Signal(), Signal(self._sizes.slot_bits)
-        first_touched = Signal()
-        second, anomaly = pipe.get("second", at), pipe.get("anomaly", at)
-        touched = pipe.get("placed", at) & self._levels.best
-        with m.If(valid & pipe.get("first", at)):
-            m.d.sync += [
-                first_anomaly.eq(anomaly),
-                first_other.eq(pipe.get("other", at)),
-                first_other_slot.eq(pipe.get("other_slot", at)),
-                first_touched.eq(touched),
-            ]
-        # A slot that is being swept has no orders, whatever its memories still hold.
-        pipe.put("kept_validity", Array(validity)[pipe.get("slot", at - 1)], at - 1)
-        clearing = pipe.get("kept_validity", at - 1)[Validity.CLEARING.bit_length() - 1]
-        pipe.put("hide", pipe.get("every_slot", at - 1) | clearing, at - 1)
-        pipe.put("kept_state", Array(state)[pipe.get("slot", at - 1)], at - 1)
-        self._anomaly = Signal(4)
-        with m.If(wrong_length):
-            m.d.comb += self._anomaly.eq(Anomaly.WRONG_LENGTH)
-        with m.Elif(second & (first_anomaly != 0)):
-            m.d.comb += self._anomaly.eq(first_anomaly)
-        with m.Else():
-            m.d.comb += self._anomaly.eq(anomaly)
-        self._other = Mux(second, first_other, pipe.get("other", at))
-        self._other_slot = Mux(second, first_other_slot, pipe.get("other_slot", at))
-        self._changed = Mux(second, (first_touched | touched) & ~pipe.get("same", at), touched)
-        self._changed = self._changed | pipe.get("swept", at)
-
-        slot = pipe.get("slot", at)
-        spoiled = (self._anomaly != 0) | pipe.get("dropped", at)
-        new_bits = Mux(spoiled, Const(Validity.INCOMPLETE, 7), 0) | Mux(
-            pipe.get("overflow", at), Const(Validity.OVERFLOW, 7), 0
-        )
-        old_bits = Mux(pipe.get("swept", at), Const(Validity.CLEARING, 7), 0)
-        self._kept = (pipe.get("kept_validity", at) | new_bits) & ~old_bits
-        state_bits, op = pipe.get("state_bits", at), pipe.get("state_op", at)
-        state_event = last & (kind == EventKind.STATE)
-        state_set = Mux(op == StateOp.SET, state_bits, 0)
-        state_clear = Mux(op == StateOp.CLEAR, state_bits, 0)
-        self._state = pipe.get("kept_state", at) & ~Mux(kind == EventKind.STATE, state_clear, 0)
-        self._state = self._state | Mux(kind == EventKind.STATE, state_set, 0)
-        self._state_set = Mux(kind == EventKind.STATE, state_set, 0)
-        self._state_clear = Mux(kind == EventKind.STATE, state_clear, 0)
-        commit, select = self.cfg_symbol.commit, self.cfg_symbol.select
-        fresh = Mux(self.cfg_symbol.row.assume_trading, Const(0, 5), Const(SymbolState.NO_STATE, 5))
-        for number in range(slots):
-            with m.If(last & every):
-                m.d.sync += validity[number].eq(validity[number] & ~clear_bits | set_bits)
-            with m.Elif(last & (slot == number)):
-                m.d.sync += validity[number].eq(self._kept)
-            with m.Elif(last & self._other & (self._other_slot == number)):
-                if "other_slot_spared" not in self._faults:
-                    m.d.sync += validity[number].eq(validity[number] | int(Validity.INCOMPLETE))
-            with m.If(commit & (select == number)):
-                m.d.sync += state[number].eq(fresh)
-            with m.Elif(state_event & (every | (slot == number))):
-                m.d.sync += state[number].eq(state[number] & ~state_clear | state_set)
-        market = Signal(5)
-        self._market = Signal(5)
-        m.d.comb += self._market.eq((market & ~self._state_clear | self._state_set) & int(_MARKET_STATE))
-        with m.If(last & every):
-            m.d.sync += market.eq(self._market)
-
-    def _tell(self, m, pipe):
-        """Stage 10 to 11: the update, the trace record and the counters."""
-        at = FINAL_STAGE
-        every, hide, own = pipe.get("every_slot", at), pipe.get("hide", at), pipe.get("own", at)
-        last = pipe.get("valid", at) & ~pipe.get("first", at)
-        bid, ask = self._bests
-        sound = Const(1)
-        for best, short in ((bid, "bid"), (ask, "ask")):
-            no_far, no_off = pipe.get(f"no_far_{short}", at), pipe.get(f"no_off_{short}", at)
-            sound = sound & no_off & (best.any | no_far)
-        validity = self._kept | Mux(sound | hide, 0, Const(Validity.WINDOW, 7))
-        update = self.o.payload
-        last_seq = Signal(64)
-        seq = Mux(own, last_seq, self._tag.data.seq)
-        itch_type = Mux(own, 0, self._tag.data.itch_type)
-        stamp = Mux(own, 0, self._tag.data.stamp)
-        m.d.sync += [
-            self.o.valid.eq(last),
-            self._get_at.eq(self._get_at + (last & ~own)),
-            update.slot.eq(Mux(every, 0, pipe.get("slot", at))),
-            update.every_slot.eq(every),
-            update.every_set.eq(Mux(every, self._set_bits, 0)),
-            update.every_clear.eq(Mux(every, self._clear_bits, 0)),
-            update.state_set.eq(Mux(every, self._state_set, 0)),
-            update.state_clear.eq(Mux(every, self._state_clear, 0)),
-            update.other.eq(self._other),
-            update.other_slot.eq(Mux(self._other, self._other_slot, 0)),
-            update.bid_px_e4.eq(Mux(hide, 0, bid.px_e4)),
-            update.bid_qty.eq(Mux(hide, 0, bid.qty)),
-            update.ask_px_e4.eq(Mux(hide, 0, ask.px_e4)),
-            update.ask_qty.eq(Mux(hide, 0, ask.qty)),
-            update.bbo_changed.eq(self._changed & ~every),
-            update.validity.eq(Mux(every, 0, validity)),
-            update.state.eq(Mux(every, 0, self._state)),
-            update.itch_type.eq(itch_type),
-            update.seq.eq(seq),
-            update.stamp.eq(stamp),
-        ]
-        with m.If(last):
-            m.d.sync += last_seq.eq(seq)
-        self._trace(m, pipe, last & ~own, sound)
-        self._counters(m, pipe, last)
-
-    def _trace(self, m, pipe, valid, sound):
-        """The trace record: the update's own fields, and what was taken and added."""
-        at, levels, trace, update = FINAL_STAGE, self._levels, self.trace.payload, self.o.payload
-        placed = pipe.get("placed", at)
-        values = {
-            "level_before": Mux(placed, levels.before, 0),
-            "level_after": Mux(placed, levels.after, 0),
-            "price_e4": pipe.get("order_px_e4", at),
-            "level": pipe.get("order_level", at),
-            "side": pipe.get("order_side", at),
-            "class": pipe.get("order_class", at),
-        }
-        old = values | {"qty_before": pipe.get("order_qty_before", at), "qty_after": pipe.get("order_qty", at)}
-        new = values | {"qty": pipe.get("order_qty", at)}
-        taken, second = pipe.get("taken", at), pipe.get("second", at)
-        for name, value in old.items():
-            kept = Signal(len(value) if not isinstance(value, int) else 1, name=f"first_{name}", reset_less=True)
-            found = Mux(taken, value, 0)
-            with m.If(pipe.get("valid", at) & pipe.get("first", at)):
-                m.d.sync += kept.eq(found)
-            m.d.sync += trace[f"old_{name}"].eq(Mux(second, kept, found))
-        for name, value in new.items():
-            m.d.sync += trace[f"new_{name}"].eq(Mux(pipe.get("added", at), value, 0))
-        hide = pipe.get("hide", at)
-        for short in ("bid", "ask"):
-            for name in ("far", "off"):
-                count = pipe.get(f"{name}_{short}", at)
-                top = (1 << 16) - 1
-                shown = Mux(count > top, top, count) if len(count) > 16 else count
-                m.d.sync += trace[f"{name}_{short}"].eq(Mux(hide, 0, shown))
-        every_set = Signal(7, reset_less=True)
-        m.d.sync += [
-            self.trace.valid.eq(valid),
-            trace.kind.eq(pipe.get("kind", at)),
-            trace.anomaly.eq(self._anomaly),
-            trace.overflow.eq(pipe.get("overflow", at)),
-            every_set.eq(self._set_bits & ~int(Validity.CLEARING)),
-        ]
-        market = Signal(5, reset_less=True)
-        m.d.sync += market.eq(self._market)
-        m.d.comb += [
-            trace.cycle.eq(self.now),
-            trace.stamp.eq(update.stamp),
-            trace.seq.eq(update.seq),
-            trace.itch_type.eq(update.itch_type),
-            trace.bbo_changed.eq(update.bbo_changed),
-            trace.slot.eq(Mux(update.every_slot, NO_SLOT, update.slot)),
-            trace.validity.eq(Mux(update.every_slot, every_set, update.validity)),
-            trace.state.eq(Mux(update.every_slot, market, update.state)),
-        ]
-        for name in ("bid_px_e4", "bid_qty", "ask_px_e4", "ask_qty"):
-            m.d.comb += trace[name].eq(update[name])
-
-    def _counters(self, m, pipe, last):
-        """One pulse a counter, registered, then counted: nothing on the data path waits for a carry."""
-        at, own = FINAL_STAGE, pipe.get("own", FINAL_STAGE)
-        pulses = {f"anomaly_{a.name.lower()}": self._anomaly == a for a in Anomaly if a}
-        pulses |= {"events": ~own, "overflows": pipe.get("overflow", at), "drop_clearing": pipe.get("dropped", at)}
-        for name, pulse in pulses.items():
-            struck = Signal(name=f"struck_{name}")
-            m.d.sync += struck.eq(last & pulse)
-            m.d.sync += self.counters[name].eq(self.counters[name] + struck)
-        m.d.sync += self.counters.drop_event_overflow.eq(self.counters.drop_event_overflow + self.event_overflow)
+            bests.append(now)
+        return bests

@@ -1,13 +1,13 @@
 """In front of the book's pipeline: one operation at a time, the sweep, and news that no event brings."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.hashing import index_bits
 from tickgate.gateware.book.levels import group_bits
-from tickgate.gateware.book.logic import first_one
 from tickgate.gateware.lib.layouts import elastic
+from tickgate.gateware.lib.logic import first_one
 from tickgate.sw.spec.events import EVENT, EventKind, Notice
 from tickgate.sw.spec.sizes import Sizes
 
@@ -108,14 +108,16 @@ class Front(wiring.Component):
         sweeping = Signal(init=1)
         drain = Signal(range(DRAIN_CYCLES + 1))
         urgent = lost_due | clear_due
-        open_ = wait == 0
+        open_ = Signal(init=1)  # `wait` is 0
         m.d.comb += self.i.ready.eq(open_ & ~urgent)
         taken = self.i.valid & self.i.ready
-        refresh_any, refresh_slot = first_one(refresh_due)
+        # A refresh can wait: its slot is chosen a cycle ahead. The one before is no longer due then.
+        refresh_any, refresh_slot = Signal(), Signal(range(slots))
+        m.d.sync += Cat(refresh_any, refresh_slot).eq(Cat(*first_one(refresh_due)))
 
         m.d.comb += self.reference.eq(event.reference)
         with m.If(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
+            m.d.sync += [wait.eq(wait - 1), open_.eq(wait == 1)]
         start = Signal()
         m.d.sync += second.eq(halved & ~second)
         with m.If(second):
@@ -139,7 +141,7 @@ class Front(wiring.Component):
                 op.cleared.eq(~lost_due),
                 start.eq(~lost_due),
             ]
-            m.d.sync += wait.eq(1)
+            m.d.sync += [wait.eq(1), open_.eq(0)]
             with m.If(lost_due):
                 m.d.sync += lost_due.eq(0)
             with m.Else():
@@ -159,7 +161,7 @@ class Front(wiring.Component):
                 op.first.eq(replace),
                 start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION)),
             ]
-            m.d.sync += [wait.eq(Mux(replace, 3, 1)), halved.eq(replace), held.eq(op)]
+            m.d.sync += [wait.eq(Mux(replace, 3, 1)), open_.eq(0), halved.eq(replace), held.eq(op)]
             m.d.sync += self.second_reference.eq(event.new_reference)
         with m.Elif(open_ & refresh_any & ~sweeping):
             m.d.comb += [
@@ -171,6 +173,7 @@ class Front(wiring.Component):
             ]
             m.d.sync += [
                 wait.eq(1),
+                open_.eq(0),
                 refresh_due.bit_select(refresh_slot, 1).eq(0),
                 busy.bit_select(refresh_slot, 1).eq(0),
             ]
@@ -182,7 +185,10 @@ class Front(wiring.Component):
             m.d.sync += clear_due.eq(1)
 
         row = Signal.like(self.sweep_row)
-        m.d.comb += self.clearing.eq(busy.any() | clear_due)
+        # Every slot is busy before the next operation can enter.
+        starts = Signal()
+        m.d.sync += starts.eq(start)
+        m.d.comb += self.clearing.eq(busy.any() | clear_due | starts)
         m.d.sync += [self.sweep.eq(sweeping & (drain == 0)), self.sweep_row.eq(row)]
         with m.If(drain != 0):
             m.d.sync += drain.eq(drain - 1)
@@ -190,6 +196,6 @@ class Front(wiring.Component):
             m.d.sync += row.eq(row + 1)
             with m.If(row == sweep_rows(self._sizes) - 1):
                 m.d.sync += [sweeping.eq(0), row.eq(0), refresh_due.eq(Const((1 << slots) - 1, slots))]
-        with m.If(start):
+        with m.If(starts):
             m.d.sync += [sweeping.eq(1), drain.eq(DRAIN_CYCLES), row.eq(0), busy.eq(Const((1 << slots) - 1, slots))]
         return m

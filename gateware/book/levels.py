@@ -1,11 +1,11 @@
 """Price levels of every slot and side: shares a level, which levels have any, and the best of the others."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.book.logic import first_one
+from tickgate.gateware.lib.logic import chunk_first, chunked_first
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
 from tickgate.sw.spec.units import TICKS_E4
@@ -29,7 +29,8 @@ class Levels(wiring.Component):
 
     Levels are kept by rank: distance from the best end of the window, so that the best level is the lowest rank on
     either side. `shares` has the shares of every rank, and means something only where the rank's bit in `words` is set,
-    so that a sweep only empties words. A bit a word in `summary` tells whether the word has any.
+    so that a sweep only empties words. A bit a word in `summary` tells whether the word has any, and `firsts` which is
+    the first of them, so that another word need not be searched.
 
     While the shares of the operation's own level are read and changed, the best level *other than it* is searched; the
     level itself, if it is not empty afterwards, need only be compared with that one. So the answer takes the same time
@@ -107,19 +108,22 @@ class Levels(wiring.Component):
         key_bits = sizes.slot_bits + 1
         sides = 1 << key_bits
 
-        shares = Memory(shape=LEVEL_QTY_BITS, depth=sides * sizes.levels, init=[])
-        words = Memory(shape=word, depth=sides * groups, init=[])
-        # Read within a cycle, so it may not become block RAM.
-        summary = Memory(shape=groups, depth=sides, init=[], attrs={"ram_style": "distributed"})
+        # What is read in the cycle in which it is written may be anything: it is the operation before that writes then,
+        # and what that one has left is taken from registers.
+        unchecked, in_a_cycle = {"no_rw_check": 1}, {"ram_style": "distributed"}
+        shares = Memory(shape=LEVEL_QTY_BITS, depth=sides * sizes.levels, init=[], attrs=unchecked)
+        words = Memory(shape=word, depth=sides * groups, init=[], attrs=unchecked)
+        # Read within a cycle, so these may not become block RAM.
+        summary = Memory(shape=groups, depth=sides, init=[], attrs=in_a_cycle)
+        firsts = Memory(shape=4 * low_bits, depth=sides * groups // 4, init=[], attrs=in_a_cycle)
         #: Memories by the names of `dump_signals`, for the simulator.
         self.dumped = {"shares": shares, "words": words}
-        m.submodules.shares, m.submodules.words, m.submodules.summary = shares, words, summary
-        shares_write, words_write, summary_write = shares.write_port(), words.write_port(), summary.write_port()
-        shares_read = shares.read_port(transparent_for=(shares_write,))
-        other_read = shares.read_port(transparent_for=(shares_write,))
-        word_read = words.read_port(transparent_for=(words_write,))
-        other_word_read = words.read_port(transparent_for=(words_write,))
-        summary_read = summary.read_port(domain="comb")
+        m.submodules.shares, m.submodules.words = shares, words
+        m.submodules.summary, m.submodules.firsts = summary, firsts
+        shares_write, words_write = shares.write_port(), words.write_port()
+        summary_write, firsts_write = summary.write_port(), firsts.write_port(granularity=low_bits)
+        shares_read, other_read, word_read = shares.read_port(), shares.read_port(), words.read_port()
+        summary_read, firsts_read = summary.read_port(domain="comb"), firsts.read_port(domain="comb")
 
         # What the last operation left behind; the one after it may have read memory before that was written. Masks are
         # kept decoded: one bit of a word, or of the summary.
@@ -127,6 +131,7 @@ class Levels(wiring.Component):
         last_key = Signal(key_bits, reset_less=True)
         last_rank = Signal(sizes.level_bits, reset_less=True)
         last_here = Signal(word, reset_less=True)
+        last_rest = Signal(word, reset_less=True)  # the other levels of its word
         last_group = Signal(groups, reset_less=True)
         last_qty = Signal(LEVEL_QTY_BITS, reset_less=True)
         last_any = Signal(reset_less=True)  # the level has shares
@@ -148,7 +153,7 @@ class Levels(wiring.Component):
         pipe.put("same_key", same_key, 0)
         pipe.put("past_group", Mux(newer, newer_group, last_group), 0)
 
-        # Stage 1: the first other word that has levels; the own word.
+        # Stage 1: the first four other words of which one has levels; the own word.
         go = pipe.put("go", self.go, 1, reset=True)
         pipe.put("add", self.add, 1)
         pipe.put("qty", self.qty, 1)
@@ -163,49 +168,55 @@ class Levels(wiring.Component):
             known = known & last_word_any.replicate(groups)
         current = Mux(last_word_any, pipe.get("summary_read", 1) | known, pipe.get("summary_read", 1) & ~known)
         others = pipe.put("others", current & ~pipe.get("group", 1), 1)
-        other_any, other_group = first_one(others)
+        other_any, other_chunk, other_lows = chunked_first(others)
         pipe.put("other_any", other_any, 1)
-        pipe.put("other_group", other_group, 1)
+        pipe.put("other_chunk", other_chunk, 1)
+        pipe.put("other_lows", other_lows, 1)
         here = pipe.put("here", _one_hot(rank[:low_bits], word), 1)
+        pipe.put("ahead", Array(Const((1 << bit) - 1, word) for bit in range(word))[rank[:low_bits]], 1)
         same_word = same_key & (last_rank[low_bits:] == rank[low_bits:])
         if "word_forward_lost" in self._faults:
             same_word = Const(0)
         same_level = same_key & (last_rank == rank)
         if "level_forward_lost" in self._faults:
             same_level = Const(0)
-        # Bits of the own word that the operation before has set or left empty.
-        past = last_here & same_word.replicate(word)
-        pipe.put("filled", Mux(last_any, past, 0), 1)
-        pipe.put("kept", ~past, 1)
-        m.d.comb += other_word_read.addr.eq(Cat(other_group, key))
+        pipe.put("same_word", same_word, 1)
+        past_word = pipe.put("past_word", last_rest | Mux(last_any, last_here, 0), 1)
+        pipe.put("past_level", (past_word & here).any(), 1)
         pipe.put("word_read", word_read.data, 1)
         pipe.put("old_shares", Mux(same_level, last_qty, shares_read.data), 1)
 
-        # Stage 2: the level itself; the first other level of its word; the other word.
+        # Stage 2: the level itself; the first other level of its word; the first one of the other word.
         key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
         here, old_shares = pipe.get("here", 2), pipe.get("old_shares", 2)
-        current_word = pipe.get("word_read", 2) & pipe.get("kept", 2) | pipe.get("filled", 2)
-        was_any = (current_word & here).any()
+        current_word = Mux(pipe.get("same_word", 2), pipe.get("past_word", 2), pipe.get("word_read", 2))
+        was_any = Mux(pipe.get("same_word", 2), pipe.get("past_level", 2), (pipe.get("word_read", 2) & here).any())
         after = Signal(LEVEL_QTY_BITS)
         m.d.comb += after.eq(Mux(add, Mux(was_any, old_shares + qty, qty), old_shares - qty))
-        is_any = add | (old_shares != qty)
+        is_any = add | (old_shares ^ qty).any()  # no comparison: it would share the carries of the difference
         rest = pipe.put("rest", current_word & ~here, 2)
-        near_any, near = first_one(rest)
+        near_any, near_chunk, near_lows = chunked_first(rest)
         word_any = near_any | is_any
         pipe.put("near_any", near_any, 2)
-        pipe.put("near", near, 2)
-        pipe.put("near_first", ~pipe.get("other_any", 2) | (rank[low_bits:] < pipe.get("other_group", 2)), 2)
+        pipe.put("near_chunk", near_chunk, 2)
+        pipe.put("near_lows", near_lows, 2)
+        pipe.put("own_first", is_any & ~(current_word & pipe.get("ahead", 2)).any(), 2)
+        other_chunk = pipe.get("other_chunk", 2)
+        other_group = pipe.put("other_group", chunk_first(other_chunk, pipe.get("other_lows", 2)), 2)
+        pipe.put("near_first", ~pipe.get("other_any", 2) | (rank[low_bits:] < other_group), 2)
         pipe.put("before", Mux(was_any, old_shares, 0), 2)
         pipe.put("after", after, 2)
         pipe.put("is_any", is_any, 2)
         pipe.put("word_any", word_any, 2)
-        pipe.put("other_word", other_word_read.data, 2)
+        m.d.comb += firsts_read.addr.eq(Cat(other_chunk, key))
+        pipe.put("far", firsts_read.data.word_select(other_group[:2], low_bits), 2)
         with m.If(pipe.get("go", 2)):
             m.d.sync += [
                 last_valid.eq(1),
                 last_key.eq(key),
                 last_rank.eq(rank),
                 last_here.eq(here),
+                last_rest.eq(rest),
                 last_group.eq(pipe.get("group", 2)),
                 last_qty.eq(after),
                 last_any.eq(is_any),
@@ -216,8 +227,11 @@ class Levels(wiring.Component):
 
         # Stage 3: write; choose the best other level and ask for its shares.
         key, rank = pipe.get("key", 3), pipe.get("rank", 3)
-        group = rank[low_bits:]
+        group, near = rank[low_bits:], chunk_first(pipe.get("near_chunk", 3), pipe.get("near_lows", 3))
         m.d.comb += [
+            firsts_write.addr.eq(Cat(group[2:], key)),
+            firsts_write.data.eq(Mux(pipe.get("own_first", 3), rank[:low_bits], near).replicate(4)),
+            firsts_write.en.eq(Mux(pipe.get("go", 3), _one_hot(group[:2], 4), 0)),
             shares_write.addr.eq(Cat(rank, key)),
             shares_write.data.eq(pipe.get("after", 3)),
             shares_write.en.eq(pipe.get("go", 3)),
@@ -235,9 +249,8 @@ class Levels(wiring.Component):
                 summary_write.addr.eq(self.sweep_row),
                 summary_write.data.eq(0),
             ]
-        _, far = first_one(pipe.get("other_word", 3))
         use_near = pipe.get("near_any", 3) & pipe.get("near_first", 3)
-        other_rank = Mux(use_near, Cat(pipe.get("near", 3), group), Cat(far, pipe.get("other_group", 3)))
+        other_rank = Mux(use_near, Cat(near, group), Cat(pipe.get("far", 3), pipe.get("other_group", 3)))
         other_exists = pipe.get("near_any", 3) | pipe.get("other_any", 3)
         if "no_rescan" in self._faults:
             other_exists = other_exists & pipe.get("is_any", 3)

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.hashing import BANKS, REFERENCE_BITS, WAYS, fold_masks, index_bits
-from tickgate.gateware.book.logic import one_hot_mux
+from tickgate.gateware.lib.logic import first_alone, one_hot_mux
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import Sizes
 
@@ -32,11 +32,13 @@ class OrderTable(wiring.Component):
     """Looks up, adds, changes and removes orders; operations may follow each other every second cycle.
 
     A reference enters in stage 0; in stage 5 `found`, `order` and `room` answer for it, after the effects of every
-    operation before it, and the same cycle's `add`, `keep` or `drop` says what becomes of it. An order stands in the
+    operation before it, and the same cycle's `add`, `take` and `drop` say what becomes of it. An order stands in the
     least loaded of its four rows, or in the stash when all four are full.
 
     Memory is read in stage 1 and written in stage 6. What the two operations before have done is therefore taken from
-    registers: their order where the reference is the same, their place where the row is the same.
+    registers: their order where the reference is the same, their place where the row is the same. A way written in the
+    cycle in which it is read may answer anything; one of these two operations writes it then, so the order sought does
+    not stand there, unless it is theirs, and the way is left out.
 
     Parameters
     ----------
@@ -53,9 +55,9 @@ class OrderTable(wiring.Component):
     found: Out(1), stage 5: the order is live.
     order: Out(order_layout(sizes)), stage 5: as it stands.
     room: Out(1), stage 5: an order of this reference would find a place.
-    add: In(1), stage 5: keep `after` as a new order; only where not `found` and `room`.
-    keep: In(1), stage 5: `after` replaces the order; only where `found`.
-    drop: In(1), stage 5: the order goes; only where `found`.
+    add: In(1), stage 5: keep `after` as a new order, unless `found` or without `room`.
+    take: In(1), stage 5: `after` replaces the order, or it goes; only where `found`.
+    drop: In(1), stage 5: it goes; only with `take`.
     after: In(order_layout(sizes)), stage 5.
     sweep: In(1), empties the row `sweep_row` of every way, and the stash; only while no operation changes anything.
     sweep_row: In(index_bits(sizes)).
@@ -88,7 +90,7 @@ class OrderTable(wiring.Component):
                 "order": Out(order),
                 "room": Out(1),
                 "add": In(1),
-                "keep": In(1),
+                "take": In(1),
                 "drop": In(1),
                 "after": In(order),
                 "sweep": In(1),
@@ -142,18 +144,25 @@ class OrderTable(wiring.Component):
 
         # Stages 1 and 2: read every way. Stage 3: compare.
         wide = way_layout(self._sizes)
+        same = [pipe.get(f"same{age}", 2) for age in range(2)]
+        pipe.put("newest0", same[0], 2)
+        pipe.put("newest1", same[1] & ~same[0], 2)
+        fresh = pipe.get("use", 2) & ~same[0] & ~same[1]
         write_row = []
         write_way = Signal(ways)
         write_data = Signal(wide)
         for bank in range(BANKS):
             pipe.put(f"write_row{bank}", Mux(self.sweep, self.sweep_row, pipe.get(f"row{bank}", 5)), 5)
             write_row.append(pipe.get(f"write_row{bank}", 6))
+            pipe.put(
+                f"written{bank}", write_way.word_select(bank, WAYS) & (write_row[bank] == rows[bank]).replicate(WAYS), 1
+            )
         read = []
         for way in range(ways):
-            memory = Memory(shape=wide, depth=1 << width, init=[])
+            memory = Memory(shape=wide, depth=1 << width, init=[], attrs={"no_rw_check": 1})
             m.submodules[f"way{way}"] = self.dumped[f"way{way}"] = memory
             write_port = memory.write_port()
-            read_port = memory.read_port(transparent_for=(write_port,))
+            read_port = memory.read_port()
             m.d.comb += [
                 read_port.addr.eq(rows[way // WAYS]),
                 write_port.addr.eq(write_row[way // WAYS]),
@@ -163,8 +172,9 @@ class OrderTable(wiring.Component):
             captured = data.View(wide, pipe.put(f"read{way}", read_port.data.as_value(), 2))
             captured = data.View(wide, pipe.get(f"read{way}", 3))
             read.append(captured)
+            pipe.put(f"asked{way}", fresh & ~pipe.get(f"written{way // WAYS}", 2)[way % WAYS], 2)
             hit = captured.present & (captured.tag == pipe.get("reference", 3)[width:])
-            pipe.put(f"hit{way}", hit & pipe.get("use", 3), 3)
+            pipe.put(f"hit{way}", hit & pipe.get(f"asked{way}", 3), 3)
             pipe.put(f"order{way}", captured.order.as_value(), 3)
             pipe.put(f"present{way}", captured.present, 3)
 
@@ -180,7 +190,7 @@ class OrderTable(wiring.Component):
         findable = kept_present if "stash_found_early" in self._faults else kept_found
         stash_hit = Cat(present & (known == pipe.get("reference", 2))
                         for present, known in zip(findable, kept_reference, strict=True))  # fmt: skip
-        pipe.put("stash_hit", stash_hit & pipe.get("use", 2).replicate(stash), 2)
+        pipe.put("stash_hit", stash_hit & fresh.replicate(stash), 2)
         pipe.put("stash_order", one_hot_mux(pipe.get("stash_hit", 3), kept_order), 3)
 
         # Stage 4: choose, and put in what the two operations before have done since the memory was read.
@@ -190,22 +200,20 @@ class OrderTable(wiring.Component):
         past_entry = [Signal(stash, name=f"past{age}_entry") for age in range(2)]
         hits = Cat(pipe.get(f"hit{way}", 4) for way in range(ways))
         entry_hits = pipe.get("stash_hit", 4)
-        looked_up = one_hot_mux(
-            Cat(hits, 1), [pipe.get(f"order{way}", 4) for way in range(ways)] + [pipe.get("stash_order", 4)]
-        )
-        same = [pipe.get(f"same{age}", 4) for age in range(2)]
+        same = Cat(pipe.get("newest0", 4), pipe.get("newest1", 4))
 
         def newest(name: str, past: list, otherwise) -> Signal:
-            chosen = Mux(same[0], past[0], Mux(same[1], past[1], otherwise))
-            pipe.put(name, chosen, 4)
+            # A hit excludes that it is the reference of the one or the other operation before, so or is enough.
+            pipe.put(name, one_hot_mux(Cat(same, 1), [*past, otherwise]), 4)
             return pipe.get(name, 5)
 
         found = newest("found", past_found, hits.any() | entry_hits.any())
+        looked_up = one_hot_mux(hits, [pipe.get(f"order{way}", 4) for way in range(ways)]) | pipe.get("stash_order", 4)
         old = data.View(order, newest("order", [past.as_value() for past in past_order], looked_up))
         old_way = newest("way", past_way, hits)
         old_entry = newest("entry", past_entry, entry_hits)
-        # How full is each row, and which of its ways would be next? The least loaded row takes an add, the first bank
-        # among equals.
+        # How full is each row (bit n: at most n), and which of its ways would be next? The least loaded row takes
+        # an add, the first bank among equals.
         free_ways, loads = [], []
         for bank in range(BANKS):
             taken = []
@@ -217,56 +225,51 @@ class OrderTable(wiring.Component):
                 taken.append(Signal(name=f"taken{way}"))
                 m.d.comb += taken[-1].eq(bit)
             free = ~Cat(taken)
-            pipe.put(f"free{bank}", (free & -free)[:WAYS], 4)
+            pipe.put(f"free{bank}", first_alone(free), 4)
             free_ways.append(pipe.get(f"free{bank}", 5))
-            count = sum(taken[1:], start=taken[0] + 0)
-            for load in range(WAYS):
-                pipe.put(f"load{bank}_{load}", count <= load, 4)
-            loads.append([pipe.get(f"load{bank}_{load}", 5) for load in range(WAYS)])
+            load_of = Array(Const(-1 << bits.bit_count(), WAYS) for bits in range(1 << WAYS))[Cat(taken)]
+            loads.append([pipe.put(f"load{bank}_{load}", load_of[load], 4) for load in range(WAYS)])
+        for load in range(WAYS):
+            pipe.put(f"any_{load}", Cat(bank[load] for bank in loads).any(), 4)
         # The stash's presence bits do not change between stages 4 and 5 of one operation.
-        free_entry = pipe.put("free_entry", ~kept_present & -~kept_present, 4)
-        pipe.put("free_any", free_entry.any(), 4)
+        pipe.put("free_entry", first_alone(~kept_present), 4)
+        pipe.put("free_any", ~kept_present.all(), 4)
 
         # Stage 5: answer.
-        fits = Cat(bank[-1] for bank in loads).any()
+        fits = pipe.get(f"any_{WAYS - 1}", 5)
         least = Const(0)
         for load in reversed(range(WAYS)):
-            these = Cat(bank[load] for bank in loads)
-            least = Mux(these.any(), these, least)
-        new_way = Signal(ways)
-        for bank in range(BANKS):
-            first = least[bank] & ~(least[:bank].any() if bank else Const(0))
-            m.d.comb += new_way[bank * WAYS : (bank + 1) * WAYS].eq(Mux(first, free_ways[bank], 0))
-        new_entry = Signal(stash)
+            these = Cat(pipe.get(f"load{bank}_{load}", 5) for bank in range(BANKS))
+            least = Mux(pipe.get(f"any_{load}", 5), these, least)
+        least = first_alone(least)
+        new_way = Cat(Mux(least[bank], free_ways[bank], 0) for bank in range(BANKS))
+        new_entry = Mux(fits, 0, pipe.get("free_entry", 5))
         m.d.comb += [
-            new_entry.eq(Mux(fits, 0, pipe.get("free_entry", 5))),
             self.found.eq(found),
             self.order.eq(old),
             self.room.eq(fits | pipe.get("free_any", 5)),
         ]
 
         # The stash's presence bits change at the end of stage 5, so that the next add sees them.
-        way = Mux(self.add, new_way, old_way)
-        entry = Mux(self.add, new_entry, old_entry)
-        present = self.add | (found & ~self.drop)
-        change = self.add | self.keep | self.drop
+        # Without room there is no new way and no new entry, so that nothing needs to wait for `room`.
+        adds = self.add & ~found
+        present = (adds & self.room) | (found & ~self.drop)
         with m.If(pipe.get("valid", 5)):
             m.d.sync += [
                 past_found[0].eq(present),
-                past_order[0].eq(Mux(change, self.after, old)),
-                past_way[0].eq(way),
-                past_entry[0].eq(entry),
+                past_order[0].eq(Mux(found & ~self.take, old, self.after)),
+                past_way[0].eq(Mux(adds, new_way, old_way)),
+                past_entry[0].eq(Mux(adds, new_entry, old_entry)),
                 past_found[1].eq(past_found[0]),
                 past_order[1].eq(past_order[0]),
                 past_way[1].eq(past_way[0]),
                 past_entry[1].eq(past_entry[0]),
             ]
-            with m.If(self.add):
-                m.d.sync += kept_present.eq(kept_present | new_entry)
-            with m.If(self.drop):
-                m.d.sync += kept_present.eq(kept_present & ~old_entry)
-        pipe.put("write_way", Mux(pipe.get("valid", 5) & change, way, self.sweep.replicate(ways)), 5)
-        pipe.put("write_entry", Mux(pipe.get("valid", 5) & change, entry, 0), 5)
+        added, gone = Mux(adds, new_entry, 0), Mux(self.drop, old_entry, 0)
+        m.d.sync += kept_present.eq((kept_present | added) & ~gone)
+        written = Mux(adds, new_way, 0) | Mux(self.take, old_way, 0)
+        pipe.put("write_way", written | self.sweep.replicate(ways), 5)
+        pipe.put("write_entry", added | Mux(self.take, old_entry, 0), 5)
         pipe.put("write_present", present & ~self.sweep, 5)
         pipe.put("write_order", self.after.as_value(), 5)
 

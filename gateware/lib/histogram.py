@@ -1,10 +1,11 @@
 """A latency histogram: one memory of counts, readable while it counts."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.logic import first_one
 from tickgate.sw.spec.telemetry import BINS, LINEAR_BINS
 
 _BIN_BITS = (BINS - 1).bit_length()
@@ -15,9 +16,11 @@ _REACH = LINEAR_BINS.bit_length() - 1 + (BINS - LINEAR_BINS) // 2
 def bin_number(latency) -> object:
     """The bin of a latency, as `tickgate.sw.spec.telemetry.bin_of` says."""
     low = LINEAR_BINS.bit_length() - 1
-    found = latency[:low]
-    for top in range(low, _REACH):
-        found = Mux(latency[top], Const(LINEAR_BINS + 2 * (top - low), _BIN_BITS) | latency[top - 1], found)
+    tops = range(_REACH - 1, low - 1, -1)
+    above, place = first_one(Cat(latency[top] for top in tops))
+    # Two bins for every highest bit; the bit below it tells which.
+    half = Array(latency[top - 1] for top in tops)[place]
+    found = Mux(above, Cat(half, ~place, Const(1, 1)), latency[:low])
     return Mux(latency[_REACH:].any(), BINS - 1, found)[:_BIN_BITS]
 
 

@@ -46,7 +46,7 @@ class TokenBucket(wiring.Component):
         timer = Signal(32)  # cycles to the next refill; the whole period while the bucket is full
         # Comparisons are made a cycle ahead and kept, so that neither `ready` nor what follows `took` waits for one.
         some, full, due, soon = Signal(), Signal(init=1), Signal(), Signal()
-        every_cycle, loaded = Signal(), Signal()
+        one_missing, every_cycle, every_second, loaded = Signal(), Signal(), Signal(), Signal()
 
         # A load in the cycle of the take has filled the bucket since. A token that is back after one cycle never left.
         take = Signal()
@@ -56,36 +56,32 @@ class TokenBucket(wiring.Component):
             self.tokens.eq(tokens + refill),
             self.ready.eq(Mux(self.load, self.burst != 0, some | refill | (soon & ~full))),
         ]
-        tokens_next, missing_next, timer_next = Signal(16), Signal(16), Signal(32)
-        restart = due | (full & ~take)
-        m.d.comb += [
-            tokens_next.eq(tokens),
-            missing_next.eq(missing),
-            timer_next.eq(Mux(restart, period, timer - 1)),
-        ]
+        restart, full_next = Signal(), Signal()
+        m.d.comb += [restart.eq(due | (full & ~take)), full_next.eq(full)]
         with m.If(take & ~refill):
-            m.d.comb += [tokens_next.eq(tokens - 1), missing_next.eq(missing + 1)]
+            m.d.comb += full_next.eq(0)
+            m.d.sync += [tokens.eq(tokens - 1), missing.eq(missing + 1), some.eq(tokens != 1), one_missing.eq(full)]
         with m.If(refill & ~take):
-            m.d.comb += [tokens_next.eq(tokens + 1), missing_next.eq(missing - 1)]
+            m.d.comb += full_next.eq(one_missing)
+            m.d.sync += [tokens.eq(tokens + 1), missing.eq(missing - 1), some.eq(1), one_missing.eq(missing == 2)]
         m.d.sync += [
-            tokens.eq(tokens_next),
-            missing.eq(missing_next),
-            timer.eq(timer_next),
-            some.eq(tokens_next != 0),
-            full.eq(missing_next == 0),
-            due.eq(Mux(restart, every_cycle, soon) & (missing_next != 0)),
-            soon.eq(timer_next == 2),
+            full.eq(full_next),
+            timer.eq(Mux(restart, period, timer - 1)),
+            due.eq(Mux(restart, every_cycle, soon) & ~full_next),
+            soon.eq(Mux(restart, every_second, timer == 3)),
             loaded.eq(self.load),
         ]
         with m.If(self.load):
             m.d.sync += [
                 period.eq(self.period_cycles),
                 every_cycle.eq(self.period_cycles == 1),
+                every_second.eq(self.period_cycles == 2),
                 timer.eq(self.period_cycles),
                 tokens.eq(self.burst),
                 missing.eq(0),
                 some.eq(self.burst != 0),
                 full.eq(1),
+                one_missing.eq(0),
                 due.eq(0),
                 soon.eq(self.period_cycles == 2),
             ]

@@ -42,7 +42,8 @@ def session(seed: int, messages: int) -> tuple[Any, Any]:
     from tickgate.sw.files.packer import Packer
     from tickgate.sw.generate import SessionOptions
     from tickgate.sw.generate import session as generate
-    from tickgate.sw.model.derive import Selection, derive_config
+    from tickgate.sw.model.derive import derive_config
+    from tickgate.sw.model.survey import Selection
     from tickgate.sw.spec import defaults
     from tickgate.sw.spec.config import Config
 

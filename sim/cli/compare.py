@@ -14,7 +14,7 @@ from rich.table import Table
 from tickgate.sim.compare.result import CompareResult
 from tickgate.sim.compare.run import CompareOptions, compare
 from tickgate.sw.cli.bbo import selection_of
-from tickgate.sw.model.derive import DEFAULT_TOP, Selection
+from tickgate.sw.model.survey import DEFAULT_TOP, Selection
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import DEFAULT_SIZE, LADDER, sizes_named
 

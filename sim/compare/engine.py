@@ -76,6 +76,7 @@ class Comparison:
         self._since_dump = 0
         self._actions = sorted(model.config.actions, key=lambda a: a.seq)
         self._injected: list[bytes] = []
+        self._ended = self._told = 0
         self._wire_to_risk: int | None = None
 
     @property
@@ -251,13 +252,19 @@ class Comparison:
                 want = records[0] if len(records) == 1 else None
                 if trigger["status"][index] == 1 or flags & TriggerFlag.EMIT:
                     emitted.append(cycle)
+                if flags & TriggerFlag.DONE:
+                    self._told += 1
+                    if self._told > self._ended:
+                        self._note_done(int(got[2]))
             elif kind == 1:
                 want = self.model.risk_record(cycle)
+                self._ended += bool(risk["reasons"][index])
                 self._entry(cycle, emitted, int(risk["seq"][index]))
                 if want is not None:
                     want = want._replace(entry_cycle=cycle)
             else:
                 item = int(orders["item"][index])
+                self._ended += item != OrderItem.INJECT
                 payload = self._injected.pop(0) if item == OrderItem.INJECT and self._injected else b""
                 answer = self.model.order_record(item, payload)
                 want = None
@@ -278,6 +285,8 @@ class Comparison:
                 0, "trigger", {"evaluations": evaluations, "intents": intents, "orders": accepted},
                 {"evaluations": 0, "intents": 0, "orders": 0},
             )  # fmt: skip
+        if self._told != self._ended:
+            self._note_done(int(risk["seq"][-1]) if len(risk) else 0)
         if self._keep_orders:
             self.order_frames += sent
         bytes_sent = [frame for _, frame in sent]
@@ -290,6 +299,14 @@ class Comparison:
                 {"frame": expected_frames[wrong].hex() if wrong < len(expected_frames) else "none"},
                 {"frame": bytes_sent[wrong].hex() if wrong < len(bytes_sent) else "none"},
             )  # fmt: skip
+
+    def _note_done(self, seq: int) -> None:
+        """The trigger is told of the end of every intent, once: of its reject, or of its order sent or dropped.
+
+        When it is told is the device's affair, so the model takes DONE from the trigger's records; that every intent
+        ended by the time the device came to rest, and none before its verdict, is held here.
+        """
+        self.result.note_mismatch(seq, "trigger", {"intents ended": self._ended}, {"DONE": self._told})
 
     def _entry(self, entry_cycle: int, emitted: list[int], seq: int) -> None:
         """An intent enters risk a fixed number of cycles after the trigger decided; anything else is a difference."""

@@ -16,8 +16,9 @@ from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
 from tickgate.sw.files.block import block_of
 from tickgate.sw.files.mold_source import MoldSource
 from tickgate.sw.files.packer import Frames, Packer
-from tickgate.sw.model.derive import Selection, derive_config
+from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
+from tickgate.sw.model.survey import Selection
 from tickgate.sw.spec import config_toml
 from tickgate.sw.spec.config import Config
 from tickgate.sw.spec.errors import UserError

@@ -13,7 +13,7 @@ from tickgate.sw.cli.progress import items_with_progress, progress_bar
 from tickgate.sw.files import bbo_io
 from tickgate.sw.files.opening import open_source
 from tickgate.sw.model.bbo import BboRow, bbo_rows
-from tickgate.sw.model.derive import Selection, select_locates, survey
+from tickgate.sw.model.survey import Selection, select_locates, survey
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import DEFAULT_SIZE, LADDER
 

@@ -40,12 +40,14 @@ class _Parser:
     -------
     take: the fields that the rule names, in the order of the message.
     places: where reference, new reference, quantity, price and side stand in what `take` gives; -1 for none.
-    state_at, states, state_else: offset of the byte that selects the change of trading state, and the choices.
+    state_at: offsets of the bytes that select the change of trading state.
+    state_else: the change where there are none: operation and bits.
     """
 
-    __slots__ = ("every_slot", "kind", "length", "places", "state_at", "state_else", "states", "take")
+    __slots__ = ("every_slot", "kind", "length", "places", "rule", "state_at", "state_else", "take")
 
     def __init__(self, rule: Rule):
+        self.rule = rule
         filled = rule.field_map()
         present = [name for name in rule.message.names if name in filled.values()]
         self.take = picker(rule.message, *present)
@@ -54,8 +56,7 @@ class _Parser:
         self.kind = int(rule.kind)
         self.length = rule.message.size
         self.every_slot = rule.every_slot
-        self.state_at = rule.message.field(rule.state_field).offset if rule.state_field else 0
-        self.states = {value[0]: (int(c.op), int(c.bits)) for value, c in rule.state_changes}
+        self.state_at = rule.state_offsets
         self.state_else = (int(rule.state_else.op), int(rule.state_else.bits))
 
 
@@ -106,8 +107,9 @@ class Itch:
         quantity, price_e4 = values[at_quantity], values[at_price]
         side = _SIDES.get(values[at_side], BAD_SIDE) if at_side >= 0 else 0
         op, bits = parser.state_else
-        if parser.states:
-            op, bits = parser.states.get(data[parser.state_at], parser.state_else)
+        if parser.state_at:
+            change = parser.rule.state_change(bytes([data[at] for at in parser.state_at]))
+            op, bits = int(change.op), int(change.bits)
         kind = parser.kind
         record = _Record(
             0, 0, seq, reference, new_reference, quantity, price_e4, code, _EVENT, kind, 0, slot, side, op, bits

@@ -39,6 +39,9 @@ class StateChange:
     bits: SymbolState
 
 
+#: In a choice of `Rule.state_changes`: whatever byte stands there.
+ANY: Final = ord("*")
+
 NO_CHANGE: Final = StateChange(StateOp.SET, SymbolState(0))
 
 
@@ -53,13 +56,13 @@ class Rule:
     fields: event field (`reference`, `new_reference`, `quantity`, `price_e4`, `side`) to the ITCH field that fills it.
     deciding: ITCH field whose last byte decides; "" means the last byte of the message.
     every_slot: concerns all slots; the locate is not looked at.
-    state_field: one-byte ITCH field that selects the state change; "" where the type changes none or always the same.
-    state_changes: byte of `state_field` to the change.
-    state_else: the change for any other byte.
+    state_fields: one-byte ITCH fields that select the state change; none where there is none or only one.
+    state_changes: bytes of `state_fields`, one each, `ANY` for any, to the change; the first that fits counts.
+    state_else: the change for any other bytes.
 
     Raises
     ------
-    ValueError: a field that is not in the message, or a state field of more than one byte.
+    ValueError: a field that is not in the message, a state field of more than one byte, or a choice of another length.
     """
 
     message: Message
@@ -67,17 +70,20 @@ class Rule:
     fields: tuple[tuple[str, str], ...] = ()
     deciding: str = ""
     every_slot: bool = False
-    state_field: str = ""
+    state_fields: tuple[str, ...] = ()
     state_changes: tuple[tuple[bytes, StateChange], ...] = ()
     state_else: StateChange = NO_CHANGE
 
     def __post_init__(self) -> None:
-        names = [name for _, name in self.fields] + [name for name in (self.deciding, self.state_field) if name]
+        names = [name for _, name in self.fields] + [name for name in (self.deciding, *self.state_fields) if name]
         missing = sorted(set(names) - set(self.message.names))
         if missing:
             raise ValueError(f"{self.message.name} has no field {', '.join(missing)}")
-        if self.state_field and self.message.field(self.state_field).size != 1:
-            raise ValueError(f"{self.message.name}.{self.state_field} must be one byte to select a state")
+        for name in self.state_fields:
+            if self.message.field(name).size != 1:
+                raise ValueError(f"{self.message.name}.{name} must be one byte to select a state")
+        if any(len(choice) != len(self.state_fields) for choice, _ in self.state_changes):
+            raise ValueError(f"{self.message.name}: a choice of state needs {len(self.state_fields)} bytes")
 
     @property
     def type_byte(self) -> int:
@@ -93,9 +99,17 @@ class Rule:
         """Event field to ITCH field."""
         return dict(self.fields)
 
-    def state_change(self, value: bytes) -> StateChange:
-        """What a message with this byte in its state field does to the trading state."""
-        return dict(self.state_changes).get(bytes(value), self.state_else)
+    @property
+    def state_offsets(self) -> tuple[int, ...]:
+        """Offsets of the state fields from the start of the message."""
+        return tuple(self.message.field(name).offset for name in self.state_fields)
+
+    def state_change(self, found: bytes) -> StateChange:
+        """What a message with these bytes in its state fields does to the trading state."""
+        for choice, change in self.state_changes:
+            if all(want in (ANY, got) for want, got in zip(choice, found, strict=True)):
+                return change
+        return self.state_else
 
 
 _ADD = (("reference", "reference"), ("side", "side"), ("quantity", "shares"), ("price_e4", "price_e4"))
@@ -140,17 +154,23 @@ _STATED: Final[tuple[Rule, ...]] = (
         itch.TRADING_ACTION,
         EventKind.STATE,
         deciding="trading_state",
-        state_field="trading_state",
+        state_fields=("trading_state",),
         state_changes=((b"T", _clear(SymbolState.HALTED | SymbolState.NO_STATE | SymbolState.BREAKER)),),
         state_else=_set(SymbolState.HALTED),
     ),
-    # Of any market; what is not the end of a halt halts.
+    # Of Nasdaq, where the book is and the orders go: BX and PSX are other markets. A market that the specification does
+    # not know may halt, but only Nasdaq's own T ends a halt; what is not the end of a halt halts.
     Rule(
         itch.OPERATIONAL_HALT,
         EventKind.STATE,
         deciding="action",
-        state_field="action",
-        state_changes=((b"T", _clear(SymbolState.OPERATIONAL_HALT)),),
+        state_fields=("market_code", "action"),
+        state_changes=(
+            (b"QT", _clear(SymbolState.OPERATIONAL_HALT)),
+            (b"*T", NO_CHANGE),
+            (b"B*", NO_CHANGE),
+            (b"X*", NO_CHANGE),
+        ),
         state_else=_set(SymbolState.OPERATIONAL_HALT),
     ),
     # Of any level.
@@ -167,7 +187,7 @@ _STATED: Final[tuple[Rule, ...]] = (
         EventKind.STATE,
         deciding="event_code",
         every_slot=True,
-        state_field="event_code",
+        state_fields=("event_code",),
         state_changes=((b"M", _CLOSE), (b"E", _CLOSE), (b"C", _CLOSE), (b"O", _OPEN), (b"S", _OPEN), (b"Q", _OPEN)),
     ),
 )

@@ -11,9 +11,10 @@ from tickgate.sim import itch_scenarios as scenarios
 from tickgate.sim.benches import itch as bench
 from tickgate.sim.itch_scenarios import Item, untimed
 from tickgate.sw.spec import itch
-from tickgate.sw.spec.events import EVENT, FEED_WORD, ITCH_TRACE, NO_SLOT, EventKind, ItchStatus, Notice
+from tickgate.sw.spec.events import EVENT, FEED_WORD, ITCH_TRACE, NO_SLOT, EventKind, ItchStatus, Notice, StateOp
 from tickgate.sw.spec.rows import SYMBOL_ROW
 from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.state import SymbolState
 
 SIZES = Sizes(slots=4, orders=256, levels=64)
 LOCATES = [7, 0x0107, 0x8000, 515]
@@ -104,6 +105,26 @@ def test_itch_of_shortest_messages_around_a_type_equals_the_model(code):
     for item in rng.sample(items, 8):
         item.notice = Notice.MARK
     check(scenarios.feed_words(rng, items, packet=40), items)
+
+
+def test_itch_of_every_market_and_action_of_an_operational_halt_equals_the_model():
+    rng = random.Random(6)
+    codes = [(market, action) for market in b"QBX?" for action in b"HT?"]
+    items = []
+    for seq, (market, action) in enumerate(codes, start=1):
+        data = itch.OPERATIONAL_HALT.pack(stock_locate=LOCATES[0], tracking_number=0, timestamp_ns=seq, stock=b"A" * 8,
+                       market_code=bytes([market]), action=bytes([action]))  # fmt: skip
+        items.append(Item(data, seq))
+    _, events = check(scenarios.feed_words(rng, items), items)
+    told = {codes[e["seq"] - 1]: (e["state_op"], e["state_bits"]) for _, e in events if e["kind"] == EventKind.STATE}
+    halt = int(SymbolState.OPERATIONAL_HALT)
+    assert {(chr(m), chr(a)): change for (m, a), change in told.items() if change[1]} == {
+        ("Q", "H"): (StateOp.SET, halt),
+        ("Q", "?"): (StateOp.SET, halt),
+        ("Q", "T"): (StateOp.CLEAR, halt),
+        ("?", "H"): (StateOp.SET, halt),
+        ("?", "?"): (StateOp.SET, halt),
+    }
 
 
 def test_itch_event_leaves_four_cycles_after_the_last_byte_and_its_trace_after_three():

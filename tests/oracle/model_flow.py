@@ -31,8 +31,8 @@ def trading_action(state, locate=1, stock="AAPL"):
     return header("H", locate, 0) + struct.pack(">8scc4s", stock.ljust(8).encode(), state.encode(), b" ", b"    ")
 
 
-def operational_halt(action, locate=1, stock="AAPL"):
-    return header("h", locate, 0) + struct.pack(">8scc", stock.ljust(8).encode(), b"Q", action.encode())
+def operational_halt(action, locate=1, stock="AAPL", market="Q"):
+    return header("h", locate, 0) + struct.pack(">8scc", stock.ljust(8).encode(), market.encode(), action.encode())
 
 
 def system_event(code):

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,26 @@ def test_prune_keeps_the_newest_and_everything_in_use(root, monkeypatch):
         os.utime(cache.entry("thing", name, _count), (long_ago, long_ago))
     cache.entry("thing", "d", _count)
     assert sorted(p.name for p in root.glob("thing-*")) == ["thing-c", "thing-d"]
+
+
+def _build_until(event: Any) -> None:
+    cache.entry("thing", "slow", lambda folder: event.wait(30))
+
+
+def test_prune_takes_partial_folders_that_no_build_holds_and_no_others(root):
+    (root / "partial-thing-killed").mkdir(parents=True)
+    (root / "partial-thing-killed" / "half").write_text("")
+    context = multiprocessing.get_context("fork")
+    event = context.Event()
+    builder = context.Process(target=_build_until, args=(event,))
+    builder.start()
+    while not (root / "partial-thing-slow").is_dir():
+        time.sleep(0.01)
+    cache.entry("thing", "one", _count)
+    assert [p.name for p in root.glob("partial-*")] == ["partial-thing-slow"]
+    event.set()
+    builder.join(30)
+    assert builder.exitcode == 0 and (root / "thing-slow").is_dir()
 
 
 def test_design_hash_changes_with_every_part():

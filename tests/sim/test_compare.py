@@ -18,9 +18,12 @@ from tickgate.sw.files.binaryfile import open_writer
 from tickgate.sw.files.packer import Packer
 from tickgate.sw.generate import FaultOptions, SessionOptions, apply_faults, blocks
 from tickgate.sw.model.book import BookView
-from tickgate.sw.model.derive import Selection, demo_config, derive_config
+from tickgate.sw.model.demo_config import demo_config
+from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
+from tickgate.sw.model.survey import Selection
 from tickgate.sw.spec import defaults
+from tickgate.sw.spec.events import TriggerFlag
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
 from tickgate.sw.spec.rows import SYMBOL_ROW
 from tickgate.sw.spec.sizes import LADDER
@@ -269,6 +272,34 @@ def test_compare_sees_one_flipped_bit_in_each_stage(session, session_config, sta
         device.traces = flipped
         run.run(batch)
     assert run.result.mismatches >= 1 and run.result.first_mismatch.stage == stage
+
+
+@pytest.mark.parametrize("done", ["once too few", "once too many"])
+def test_compare_sees_that_the_trigger_is_not_told_of_the_end_of_each_intent(session, session_config, done):
+    batch = next(iter(Packer(per_packet=1).pack_all(session))).select(0, 4_000)
+    flag = int(TriggerFlag.DONE)
+    with Device(MEDIUM) as device:
+        run = comparison(device, replace(session_config, actions=()))
+        run.begin()
+        honest = device.traces
+
+        def doctored():
+            found = dict(honest())
+            records = found["trigger"].copy()
+            ends = np.flatnonzero(records["flags"] & flag)
+            assert len(ends) > 2
+            if done == "once too few":
+                records["flags"][ends[-1]] ^= flag
+                records = records[records["flags"] > 0]
+            else:
+                records["flags"][ends[-1] + 1 :][:1] |= flag
+            found["trigger"] = records
+            return found
+
+        device.traces = doctored
+        run.run(batch)
+    assert run.result.mismatches >= 1
+    assert run.result.first_mismatch.stage == "trigger" and "DONE" in run.result.first_mismatch.found
 
 
 def test_compare_sees_a_wrong_byte_on_the_wire(session, session_config):

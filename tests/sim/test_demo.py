@@ -27,7 +27,9 @@ from tickgate.sim.demo_watch import BUDGET_STAGES, Watch
 from tickgate.sim.waves import SHOWN, signal_paths
 from tickgate.sw.cli.main import main
 from tickgate.sw.files.opening import open_source
-from tickgate.sw.model.derive import Selection, demo_config, derive_config
+from tickgate.sw.model.demo_config import demo_config
+from tickgate.sw.model.derive import derive_config
+from tickgate.sw.model.survey import Selection
 from tickgate.sw.report import html
 from tickgate.sw.spec.events import BUY, SELL
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason

@@ -117,3 +117,35 @@ endmodule
     found = Netlist(text, "dut")
     assert found.undriven() == ["dut.lost"]
     assert found.unused_inputs() == ["b"]
+
+
+@pytest.mark.parametrize("keyword", ["case", "casez", "casex"])
+def test_branches_of_every_kind_of_case_are_followed(keyword):
+    text = f"""module dut(clk, rst, s, a, b, y);
+  input clk; wire clk; input rst; wire rst;
+  input [1:0] s; wire [1:0] s; input a; wire a; input b; wire b;
+  output y; reg y;
+  always @* begin
+    y = 1'h0;
+    {keyword} (s)
+      2'b{"10" if keyword == "case" else "1?"}:
+          y = a;
+      2'h1:
+          y = b;
+    endcase
+  end
+endmodule
+"""
+    found = Netlist(text, "dut")
+    assert found.unregistered_inputs("y") == ["a", "b", "s"]
+    assert found.unused_inputs() == []
+
+
+def test_an_expression_that_is_not_understood_is_no_silence(netlist, monkeypatch):
+    class Strange:
+        pass
+
+    bind = netlist._binds["dut.plain"][0]
+    monkeypatch.setattr(bind, "tree", Strange())
+    with pytest.raises(NotImplementedError, match="dut has a Strange"):
+        netlist.unregistered_inputs("plain")

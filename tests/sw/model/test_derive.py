@@ -1,10 +1,6 @@
 """Configurations derived from messages."""
 
-from collections import Counter
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from model_flow import (
     add,
     cancel,
@@ -13,20 +9,18 @@ from model_flow import (
     execute,
     feed_frame,
     flow,
-    frame,
-    mold,
     replace,
     system_event,
     trading_action,
 )
 
-from tickgate.sw.model import derive
-from tickgate.sw.model.derive import Selection, best_base, demo_config, derive_config, feed_row_of, percentile
+from tickgate.sw.model.demo_config import demo_config
+from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import NominalRun, ReferencePipeline
+from tickgate.sw.model.survey import Selection
 from tickgate.sw.spec import config_toml
 from tickgate.sw.spec.errors import UserError
-from tickgate.sw.spec.events import BUY, SELL
-from tickgate.sw.spec.risk import QUANTITY_END_SHARES
+from tickgate.sw.spec.events import SELL
 from tickgate.sw.spec.rows import TriggerKind
 from tickgate.sw.spec.sizes import LADDER, Sizes
 
@@ -173,93 +167,3 @@ def test_derive_real_file_gives_orders_of_which_some_are_rejected(data_dir):
     assert len(run.order_frames) >= 100
     assert pipeline.counters()["rejected"] > 0
     assert pipeline.violations == []
-
-
-def test_demo_config_plants_what_rejects():
-    found = derived(flow(5, 3_000, locates=(1, 2, 3, 4)))
-    config = demo_config(found)
-    assert config.slots[-3].triggers[SELL]["quantity"] == QUANTITY_END_SHARES
-    assert config.slots[-2].triggers[BUY]["quantity"] > config.slots[-2].limits["max_quantity"]
-    assert {a.action for a in config.actions} == {"acknowledge", "kill", "arm", "session_close", "session_open"}
-    assert [a.seq for a in config.actions] == sorted(a.seq for a in config.actions)
-
-
-def test_demo_config_of_few_symbols_changes_no_slot():
-    found = derived(flow(5, 500, locates=(1, 2)))
-    assert demo_config(found).slots == found.config.slots
-
-
-# Pieces.
-
-
-def test_percentile_is_the_value_not_exceeded():
-    counts = Counter({10: 50, 20: 45, 30: 5})
-    assert [percentile(counts, share) for share in (0.0, 0.5, 0.51, 0.95, 0.96, 1.0)] == [10, 10, 20, 20, 30, 30]
-    assert percentile({}, 0.5) == 0
-
-
-ranges = st.dictionaries(
-    st.tuples(st.integers(1, 60), st.integers(0, 20)).map(lambda r: (100 * r[0], 100 * (r[0] + r[1]))),
-    st.integers(1, 9),
-    max_size=12,
-)
-
-
-@given(ranges)
-def test_best_base_holds_as_much_as_any_window(found):
-    tick, span = 100, 1_000
-    base, inside = best_base(found, tick, span)
-
-    def held(base):
-        return sum(n for (low, high), n in found.items() if base <= low and high <= base + span - tick)
-
-    assert base % tick == 0
-    assert inside == max(held(b) for b in range(0, 8_100, tick))
-    assert inside == held(base) or not inside
-
-
-@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40))
-def test_crossings_count_every_rise(moves):
-    crossings = derive._Crossings()
-    for before, after in moves:
-        if after > before:
-            crossings.rise(before, after)
-    counts = {at: sum(b < at <= a for b, a in moves) for at in range(1, 13)}
-    most, where = crossings.best()
-    assert most == max(counts.values())
-    assert not most or counts[where] == most
-
-
-def test_statistics_stay_bounded(monkeypatch):
-    monkeypatch.setattr(derive, "_GRID_ENTRIES_MAX", 50)
-    monkeypatch.setattr(derive, "_SPREAD_GRID_MAX", 50)
-    numbers = derive.SymbolStatistics()
-    for n in range(500):
-        numbers.add((100_000 + n, 1, 200_000 + 3 * n, 1))
-    assert len(numbers.ranges) <= 51
-    assert sum(numbers.ranges.values()) == 500
-    assert len(numbers.half_spreads) <= 51
-    assert numbers.grid_e4 > 1
-
-
-def test_statistics_of_crossed_one_sided_and_empty_books():
-    numbers = derive.SymbolStatistics()
-    for bbo in ((0, 0, 0, 0), (100, 1, 0, 0), (0, 0, 120, 1), (130, 1, 120, 1)):
-        numbers.add(bbo)
-    assert (numbers.messages, numbers.free) == (4, 1)
-    assert numbers.ranges == {(100, 100): 1, (120, 120): 1, (120, 130): 1}
-
-
-def test_feed_row_of_a_captured_frame():
-    row = feed_row_of(feed_frame(7, [directory()], session=b"000000001A", vlan=True, port=99, ip=0x01020304))
-    assert row == {
-        "dst_ip": 0x01020304, "dst_port": 99, "session": int.from_bytes(b"000000001A", "big"), "first_seq": 7,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("data", [
-    b"", feed_frame(1, [])[:61], frame(mold(1, []), ethertype=0x86DD), frame(mold(1, []), protocol=6),
-    frame(mold(1, []), version_ihl=0x46),
-])  # fmt: skip
-def test_feed_row_of_another_frame_is_none(data):
-    assert feed_row_of(data) is None

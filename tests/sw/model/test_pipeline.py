@@ -4,7 +4,8 @@ import pytest
 from model_flow import FEED_ROW, add, binaryfile, delete, execute, feed_frame, flow, replace, trade, trading_action
 
 from tickgate.sw.generate import SessionOptions, session
-from tickgate.sw.model.derive import demo_config, derive_config
+from tickgate.sw.model.demo_config import demo_config
+from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import NominalRun, ReferencePipeline
 from tickgate.sw.spec.config import Action, Config, SlotConfig, symbol_row
 from tickgate.sw.spec.config_toml import PEER, SESSION, default_row

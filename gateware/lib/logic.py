@@ -1,0 +1,52 @@
+"""Small combinational pieces: the first set bit of a word, also in two steps, and a selection by one-hot bits."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Mux, Value
+
+
+def first_one(word) -> tuple[Value, Value]:
+    """Whether any bit of `word` (a power of two wide) is set, and the index of the lowest one, as a balanced tree."""
+    bits = Value.cast(word)
+    if len(bits) == 1:
+        return bits, Const(0, 0)
+    half = len(bits) // 2
+    low_any, low = first_one(bits[:half])
+    high_any, high = first_one(bits[half:])
+    return low_any | high_any, Cat(Mux(low_any, low, high), ~low_any) if half > 1 else ~low_any
+
+
+def one_hot_mux(select, values) -> Value:
+    """The one of `values` whose bit of `select` is set, 0 without one; with several bits, their bitwise or."""
+    return reduce(or_, (Mux(bit, Value.cast(value), 0) for bit, value in zip(select, values, strict=True)))
+
+
+def first_alone(word) -> Value:
+    """`word` with only its lowest set bit left, without a carry chain."""
+
+    def split(bits) -> tuple[Value, Value]:
+        if len(bits) == 1:
+            return bits, bits
+        half = len(bits) // 2
+        (low_any, low), (high_any, high) = split(bits[:half]), split(bits[half:])
+        return low_any | high_any, Cat(low, Mux(low_any, 0, high))
+
+    return split(Value.cast(word))[1]
+
+
+def chunked_first(word) -> tuple[Value, Value, Value]:
+    """The first step of `first_one`, for a word of a power of two of 8 bits or more.
+
+    Returns whether any bit is set, the index of the first chunk of four bits that has one, and, two bits a chunk, the
+    first bit of every chunk; `chunk_first` makes the index of them.
+    """
+    bits = Value.cast(word)
+    chunks = [bits[at : at + 4] for at in range(0, len(bits), 4)]
+    found, chunk = first_one(Cat(chunk.any() for chunk in chunks))
+    return found, chunk, Cat(first_one(chunk)[1] for chunk in chunks)
+
+
+def chunk_first(chunk, lows) -> Value:
+    """The second step: the index of the lowest set bit."""
+    return Cat(Value.cast(lows).word_select(chunk, 2), chunk)
