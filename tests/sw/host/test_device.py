@@ -302,9 +302,7 @@ def test_transports_of_the_package_are_the_hosts_own_table(repository):
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     declared = project["entry-points"][transport.GROUP]
     assert declared == {name: target for name, (target, *_) in transport.BUILTIN.items()}
-    assert {extra for *_, extra in transport.BUILTIN.values() if extra} <= set(
-        project["project"]["optional-dependencies"]
-    )
+    assert {extra for *_, extra in transport.BUILTIN.values() if extra} <= set(project["optional-dependencies"])
 
 
 def test_transport_of_another_package_is_found_and_its_mistakes_are_told(monkeypatch):
