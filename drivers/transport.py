@@ -63,8 +63,10 @@ def open_packet(argument: str) -> PortTransport:
 
 
 def open_dpdk(argument: str) -> PortTransport:
-    """DPDK; what its argument means is the backend's matter."""
-    return PortTransport(Port.open(_needed("dpdk", "DEVICE", argument), backend="dpdk", wait_ms=WAIT_MS))
+    """A virtual device of DPDK with its arguments; where it names an interface, requests come from its address."""
+    device = _needed("dpdk", "DEVICE", argument)
+    interface = next((part[6:] for part in device.split(",") if part.startswith("iface=")), "")
+    return PortTransport(Port.open(device, backend="dpdk", wait_ms=WAIT_MS), interface_mac(interface or "-"))
 
 
 def open_udp(argument: str) -> PortTransport:
