@@ -13,6 +13,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ typedef struct {
     struct rte_mempool *pool;
     struct rte_mbuf **buffers; /* by slot */
     uint16_t id;
-    int plugged, started;
+    int plugged, found, started;
     char device[64];
 } dpdk_port;
 
@@ -44,11 +45,37 @@ static int make_environment(tg_port *port) {
     snprintf(prefix, sizeof prefix, "tickgate-%d", (int)getpid());
     char *words[] = {"tickgate",        "--no-huge",  "-m",     "128",      "--no-pci",          "--no-telemetry",
                      "--no-shconf", "--file-prefix", prefix, "--lcores", core, "--log-level=error"};
+    setenv("LIBXDP_SKIP_DISPATCHER", "1", 0); /* its programs need a BPF file system, and it complains without one */
     int result = rte_eal_init((int)(sizeof words / sizeof *words), words);
     int error = rte_errno;
     sched_setaffinity(0, sizeof cpus, &cpus);
+    if (result >= 0)
+        rmdir(rte_eal_get_runtime_dir()); /* empty, as nothing is shared; nobody would remove it later */
     made = result < 0 ? -(error ? error : EIO) : 1;
     return made < 0 ? tg_fail(port, -made, "environment", 0) : 0;
+}
+
+/* As rte_pktmbuf_pool_create, but dense. That one spreads the buffers so that none crosses a page, which without huge
+ * pages is one buffer a page; net_af_xdp does not know of it, and the kernel then drops what lies behind the end of the
+ * memory that it was told. */
+static struct rte_mempool *make_pool(const char *name) {
+    struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = RTE_MBUF_DEFAULT_BUF_SIZE, .mbuf_priv_size = 8};
+    unsigned bytes = sizeof(struct rte_mbuf) + private.mbuf_priv_size + private.mbuf_data_room_size;
+    struct rte_mempool *pool = rte_mempool_create_empty(name, BUFFERS - 1, bytes, 0, sizeof private, SOCKET_ID_ANY,
+                                                        RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+    if (pool == NULL)
+        return NULL;
+    if (rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL) != 0) {
+        rte_mempool_free(pool);
+        return NULL;
+    }
+    rte_pktmbuf_pool_init(pool, &private);
+    if (rte_mempool_populate_default(pool) < 0) {
+        rte_mempool_free(pool);
+        return NULL;
+    }
+    rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+    return pool;
 }
 
 static void number_buffer(struct rte_mempool *pool, void *argument, void *object, unsigned index) {
@@ -59,10 +86,53 @@ static void number_buffer(struct rte_mempool *pool, void *argument, void *object
     *(uint32_t *)rte_mbuf_to_priv(m) = index;
 }
 
-static int dpdk_open_port(tg_port *port, const tg_config *c) {
-    dpdk_port *d = (dpdk_port *)port;
+static void stop_device(dpdk_port *d) {
+    if (d->started)
+        rte_eth_dev_stop(d->id);
+    if (d->found)
+        rte_eth_dev_close(d->id);
+    if (d->plugged)
+        rte_eal_hotplug_remove("vdev", d->device);
+    if (d->pool)
+        rte_mempool_free(d->pool);
+    d->pool = NULL;
+    d->started = d->found = d->plugged = 0;
+}
+
+/* Plug the device in and start it with one queue each way. */
+static int start_device(dpdk_port *d, const char *arguments, uint32_t ring) {
+    tg_port *port = &d->base;
     static unsigned pools;
     char pool_name[32];
+    int result;
+    if ((result = rte_eal_hotplug_add("vdev", d->device, arguments)) < 0)
+        return tg_fail(port, -result, "device", 0);
+    d->plugged = 1;
+    if ((result = rte_eth_dev_get_port_by_name(d->device, &d->id)) < 0)
+        return tg_fail(port, -result, "device", 0);
+    d->found = 1;
+    snprintf(pool_name, sizeof pool_name, "tickgate-%u", pools++);
+    d->pool = make_pool(pool_name);
+    if (d->pool == NULL)
+        return tg_fail(port, rte_errno, "buffers", (uint64_t)BUFFERS * RTE_MBUF_DEFAULT_BUF_SIZE);
+    rte_mempool_obj_iter(d->pool, number_buffer, d);
+    struct rte_eth_conf conf;
+    memset(&conf, 0, sizeof conf);
+    uint16_t rx = (uint16_t)(ring > 2048 ? 2048 : ring), tx = rx;
+    if ((result = rte_eth_dev_configure(d->id, 1, 1, &conf)) < 0 ||
+        (result = rte_eth_dev_adjust_nb_rx_tx_desc(d->id, &rx, &tx)) < 0 ||
+        (result = rte_eth_rx_queue_setup(d->id, 0, rx, SOCKET_ID_ANY, NULL, d->pool)) < 0 ||
+        (result = rte_eth_tx_queue_setup(d->id, 0, tx, SOCKET_ID_ANY, NULL)) < 0)
+        return tg_fail(port, -result, "configure", 0);
+    if ((result = rte_eth_dev_start(d->id)) < 0)
+        return tg_fail(port, -result, "start", 0);
+    d->started = 1;
+    return 0;
+}
+
+static int dpdk_open_port(tg_port *port, const tg_config *c) {
+    dpdk_port *d = (dpdk_port *)port;
+    uint16_t mtu = 1500;
     int result;
     const char *arguments = strchr(c->name, ',');
     size_t length = arguments ? (size_t)(arguments - c->name) : strlen(c->name);
@@ -73,32 +143,13 @@ static int dpdk_open_port(tg_port *port, const tg_config *c) {
         return tg_fail(port, EINVAL, "queue", c->queue);
     if ((result = make_environment(port)) < 0)
         return result;
-    if ((result = rte_eal_hotplug_add("vdev", d->device, arguments ? arguments + 1 : "")) < 0)
-        return tg_fail(port, -result, "device", 0);
-    d->plugged = 1;
-    if ((result = rte_eth_dev_get_port_by_name(d->device, &d->id)) < 0)
-        return tg_fail(port, -result, "device", 0);
-    snprintf(pool_name, sizeof pool_name, "tickgate-%u", pools++);
-    d->pool = rte_pktmbuf_pool_create(pool_name, BUFFERS - 1, 0, 8, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-    if (d->pool == NULL)
-        return tg_fail(port, rte_errno, "buffers", (uint64_t)BUFFERS * RTE_MBUF_DEFAULT_BUF_SIZE);
     d->buffers = calloc(BUFFERS, sizeof *d->buffers);
     port->states = calloc(BUFFERS, sizeof *port->states);
     if (d->buffers == NULL || port->states == NULL)
         return tg_fail(port, ENOMEM, "memory", BUFFERS);
     port->slots = BUFFERS - 1;
-    rte_mempool_obj_iter(d->pool, number_buffer, d);
-    struct rte_eth_conf conf;
-    memset(&conf, 0, sizeof conf);
-    uint16_t rx = (uint16_t)(c->ring > 2048 ? 2048 : c->ring), tx = rx, mtu = 1500;
-    if ((result = rte_eth_dev_configure(d->id, 1, 1, &conf)) < 0 ||
-        (result = rte_eth_dev_adjust_nb_rx_tx_desc(d->id, &rx, &tx)) < 0 ||
-        (result = rte_eth_rx_queue_setup(d->id, 0, rx, SOCKET_ID_ANY, NULL, d->pool)) < 0 ||
-        (result = rte_eth_tx_queue_setup(d->id, 0, tx, SOCKET_ID_ANY, NULL)) < 0)
-        return tg_fail(port, -result, "configure", 0);
-    if ((result = rte_eth_dev_start(d->id)) < 0)
-        return tg_fail(port, -result, "start", 0);
-    d->started = 1;
+    if ((result = start_device(d, arguments ? arguments + 1 : "", c->ring)) < 0)
+        return result;
     if (c->flags & TG_PROMISCUOUS)
         rte_eth_promiscuous_enable(d->id);
     rte_eth_dev_get_mtu(d->id, &mtu);
@@ -260,15 +311,7 @@ static void dpdk_stats(tg_port *port, tg_stats *stats) {
 
 static void dpdk_close(tg_port *port) {
     dpdk_port *d = (dpdk_port *)port;
-    if (d->started) {
-        /* What the user still holds belongs to the pool, which goes as a whole. */
-        rte_eth_dev_stop(d->id);
-        rte_eth_dev_close(d->id);
-    }
-    if (d->plugged)
-        rte_eal_hotplug_remove("vdev", d->device);
-    if (d->pool)
-        rte_mempool_free(d->pool);
+    stop_device(d); /* what the user still holds belongs to the pool, which goes as a whole */
     free(d->buffers);
 }
 
