@@ -3,6 +3,7 @@
 cimport cython
 from cpython.buffer cimport PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.errno cimport EINTR, ENODEV
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -19,7 +20,7 @@ cdef extern from "port.h" nogil:
     void tg_port_close(tg_port *port)
     const tg_ops *tg_backend(const char *name)
 
-BACKENDS = ("shm", "udp", "packet", "xdp", "xdp-skb", "xdp-drv")
+BACKENDS = ("shm", "udp", "packet", "xdp", "xdp-skb", "xdp-drv", "dpdk")
 
 
 @cython.no_gc
@@ -145,6 +146,20 @@ def _power_of_two(value, low, high, what):
         raise ValueError(f"{what} must be a power of two from {low} to {high}, not {value}")
 
 
+def _dpdk_table():
+    try:
+        from tickgate.drivers import _dpdk
+    except ImportError as error:
+        if error.name == "tickgate.drivers._dpdk" or "_dpdk" in str(error):
+            why = "this installation has no DPDK backend"
+        else:
+            why = f"DPDK's libraries do not load ({error})"
+        raise errors.UnsupportedError(
+            f"{why}\ninstall Debian's dpdk and libdpdk-dev, and build again: make setup"
+        ) from None
+    return _dpdk.ops()
+
+
 cdef class Port:
     """See `tickgate.drivers.port`."""
 
@@ -177,9 +192,8 @@ cdef class Port:
                     return opened
             raise port.fallbacks[0]
         if backend not in BACKENDS:
-            if backend == "dpdk":
-                raise errors.UnsupportedError("this installation has no DPDK backend: install Debian's libdpdk-dev and build again")
-            raise ValueError(f"backend must be auto, dpdk, {', '.join(BACKENDS)}, not {backend!r}")
+            raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}, not {backend!r}")
+        table = _dpdk_table() if backend == "dpdk" else None
         _power_of_two(ring, 8, 32768, "ring")
         _power_of_two(frame_bytes, 256, 65536, "frame_bytes")
         if backend.startswith("xdp") and frame_bytes not in (2048, 4096):
@@ -204,7 +218,11 @@ cdef class Port:
             | (TG_SIDE_B if side == "b" else 0)
             | (TG_PROMISCUOUS if promiscuous else 0)
         )
-        cdef const tg_ops *ops = tg_backend(config.backend)
+        cdef const tg_ops *ops
+        if table is not None:
+            ops = <const tg_ops *>PyCapsule_GetPointer(table, "tickgate.drivers.ops")
+        else:
+            ops = tg_backend(config.backend)
         cdef int result
         port.backend = backend
         port.frames = <tg_frame *>calloc(TG_BURST_MAX, sizeof(tg_frame))
@@ -499,9 +517,9 @@ cdef class Port:
         return {name: counts[owner] for owner, name in names.items()}
 
     def fileno(self):
-        """A descriptor that select and poll take; -1 for shm, which has none."""
+        """A descriptor that select and poll take; -1 for shm and dpdk, which have none."""
         self.enter()
-        return -1 if self.backend == "shm" else self.c.fd
+        return -1 if self.backend in ("shm", "dpdk") else self.c.fd
 
     @property
     def closed(self):

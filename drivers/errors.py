@@ -6,6 +6,7 @@ the kernel said to which step.
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -198,6 +199,28 @@ def _attach(name: str, error: int, detail: int, what: str) -> PortError | None:
     return None
 
 
+def _dpdk(step: str, error: int, what: str) -> PortError:
+    said = os.strerror(error)
+    if step == "environment":
+        return UnsupportedError(
+            f"{what}: DPDK's environment does not start: {said}\nsee what it printed; its drivers are in Debian's dpdk"
+        )
+    if step == "buffers":
+        return LimitError(f"{what}: no memory for the buffers: {said}\nclose another port of this process first")
+    if step == "device":
+        return UnsupportedError(
+            f"{what}: DPDK has no such device, or refuses it: {said}\n"
+            "virtual ones: net_af_xdp0,iface=IF,force_copy=1, net_memif0, net_vhost0, net_virtio_user0 (with options)"
+        )
+    left = re.search(r"net_af_xdp[^,]*,.*iface=([^,]+)", what)
+    if left and step == "configure":
+        return BusyError(
+            f"{what}: DPDK's driver does not get the queue: {said}\n"
+            f"net_af_xdp gives {left[1]} back only when the process ends that opened it"
+        )
+    return PortError(f"{what}: DPDK's driver does not {step}: {said}\nsee what it printed")
+
+
 def from_fault(
     backend: str, name: str, queue: int, step: str, error: int, detail: int = 0, max_frame: int = 0
 ) -> PortError:
@@ -210,6 +233,8 @@ def from_fault(
 def _from_fault(backend: str, name: str, queue: int, step: str, error: int, detail: int, max_frame: int) -> PortError:
     family = backend.partition("-")[0]
     what = f"{backend} on {name}" if name else backend
+    if family == "dpdk" and step in ("environment", "device", "configure", "start", "buffers"):
+        return _dpdk(step, error, what)
     if error in (errno.EPERM, errno.EACCES):
         if family == "shm":
             return MissingRightError(f"{what}: the segment belongs to another user\nrun both sides as one user")

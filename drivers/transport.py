@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import socket
+import struct
 import time
-from pathlib import Path
 
 from tickgate.drivers.port import Port, open_via
 from tickgate.sw.host.transport import Transport
@@ -13,6 +16,7 @@ from tickgate.sw.spec.errors import UserError
 #: How long one look for frames waits in the kernel; a receive takes as many as its timeout allows.
 WAIT_MS = 5
 _BURST = 32
+_SIOCGIFHWADDR = 0x8927  # linux/sockios.h
 
 
 class PortTransport(Transport):
@@ -63,8 +67,10 @@ def open_packet(argument: str) -> PortTransport:
 
 
 def open_dpdk(argument: str) -> PortTransport:
-    """DPDK; what its argument means is the backend's matter."""
-    return PortTransport(Port.open(_needed("dpdk", "DEVICE", argument), backend="dpdk", wait_ms=WAIT_MS))
+    """A virtual device of DPDK with its arguments; where it names an interface, requests come from its address."""
+    device = _needed("dpdk", "DEVICE", argument)
+    interface = next((part[6:] for part in device.split(",") if part.startswith("iface=")), "")
+    return PortTransport(Port.open(device, backend="dpdk", wait_ms=WAIT_MS), interface_mac(interface or "-"))
 
 
 def open_udp(argument: str) -> PortTransport:
@@ -87,10 +93,13 @@ def _interface(backend: str, argument: str) -> PortTransport:
 
 def interface_mac(name: str) -> int:
     """The Ethernet address of an interface, the protocol's own where it has none."""
-    try:
-        return net.mac(Path("/sys/class/net", name, "address").read_text().strip()) or control.HOST_MAC
-    except (OSError, ValueError):
-        return control.HOST_MAC
+    # Not from /sys, which shows the interfaces of another network namespace than the thread's.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            found = fcntl.ioctl(sock, _SIOCGIFHWADDR, struct.pack("16s24x", os.fsencode(name)[:15]))
+        except OSError:
+            return control.HOST_MAC
+    return int.from_bytes(found[18:24], "big") or control.HOST_MAC
 
 
 def _needed(name: str, what: str, argument: str) -> str:

@@ -137,7 +137,8 @@ static inline int tg_check(tg_port *port) { return port->ops->check(port); }
 /* Open a port; on failure *port is NULL, and fault tells the step. tg_port_close frees it. */
 int tg_port_open(const tg_ops *ops, const tg_config *config, tg_port **port, tg_fault *fault);
 void tg_port_close(tg_port *port);
-/* The backend of that name, or NULL. */
+/* The backend of that name, or NULL. That of `dpdk` is in a library of its own, where DPDK is installed. */
 const tg_ops *tg_backend(const char *name);
+extern const tg_ops tg_dpdk_ops;
 
 #endif

@@ -125,7 +125,8 @@ class Client:
             what = "says hello" if operation == Operation.HELLO else "answers"
             raise DeviceError(
                 f"no device {what} on {self._transport.name or 'this transport'}: asked {self._tries} times, "
-                f"{self._timeout_s:g} s apart\nanother host may hold the session while the device is armed"
+                f"{self._timeout_s:g} s apart\n"
+                "it may have been reset, or another host may hold the session while the device is armed"
             )
         if answer.status != Status.OK:
             raise DeviceError(_refusal(answer, entries))

@@ -25,6 +25,7 @@ from tickgate.sw.spec.fields import text
 # linux/tcp.h
 _TCP_REPAIR, _TCP_REPAIR_QUEUE, _TCP_QUEUE_SEQ, _TCP_REPAIR_WINDOW = 19, 20, 21, 29
 _RECEIVE_QUEUE, _SEND_QUEUE = 1, 2
+_REPAIR_OFF = -1  # without a window probe
 _INFO_TIMESTAMPS = 1
 _TCP_INFO_BYTES = 104
 _WINDOW = struct.Struct("=IIIII")
@@ -148,7 +149,7 @@ def take_over(sock: socket.socket) -> TcpNumbers:
     Raises
     ------
     HandoverError: a right or `ip` is missing, the venue does not acknowledge, or its next hop is not known. The
-        connection then is still the kernel's, except where the message says that its address is gone.
+        connection then is still the kernel's.
     """
     (src_ip, src_port), (dst_ip, dst_port) = sock.getsockname(), sock.getpeername()
     deadline = time.monotonic() + QUIET_S
@@ -166,7 +167,11 @@ def take_over(sock: socket.socket) -> TcpNumbers:
             "reading the numbers of a connection needs the right CAP_NET_ADMIN\n"
             "run as root, or: setcap cap_net_admin+ep on the interpreter"
         ) from None
-    _ip("addr", "del", f"{src_ip}/{prefix}", "dev", interface)
+    try:
+        _ip("addr", "del", f"{src_ip}/{prefix}", "dev", interface)
+    except HandoverError:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, _REPAIR_OFF)
+        raise
     window = _WINDOW.unpack(sock.getsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_WINDOW, _WINDOW.size))
     info = _info(sock)
     sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_QUEUE, _SEND_QUEUE)

@@ -102,6 +102,9 @@ class OrderSession:
     engine: told of acknowledgements, and of the end.
     send: puts a frame on the wire of the session; it may get lost.
     user_ref, cl_ord_id, firm: of the session row.
+    begun: bytes of the venue that were read before the hand-over and belong to no whole packet, or to unread ones.
+    inject: hands SoupBinTCP bytes to the device; with it the session sends a heartbeat when nothing else was sent for
+        `soup.HEARTBEAT_INTERVAL_S`, as the venue expects.
     clock: seconds, monotonic.
 
     Members
@@ -112,7 +115,8 @@ class OrderSession:
 
     def __init__(
         self, numbers: TcpNumbers, engine: OrderEngine, send: Callable[[bytes], object], *, user_ref: int = 1,
-        cl_ord_id: int = 0, firm: int = 0, clock: Callable[[], float] = time.monotonic,
+        cl_ord_id: int = 0, firm: int = 0, begun: bytes = b"", inject: Callable[[bytes], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ):  # fmt: skip
         self.closed = ""
         self.statistics = SessionStatistics()
@@ -125,8 +129,9 @@ class OrderSession:
         self._rto_s, self._srtt_s, self._deviation_s = RTO_FIRST_S, 0.0, 0.0
         self._timer_s: float | None = None
         self._recovered = numbers.next_seq
-        self._heard_s = clock()
-        self._stream = numbers.received
+        self._heard_s = self._sent_s = clock()
+        self._stream = begun + numbers.received
+        self._inject = inject
         engine.commit_peer(dict(self._peer))
         engine.commit_session(dict(self._row))
 
@@ -155,6 +160,7 @@ class OrderSession:
             raise ValueError(f"the copy begins at {header['sequence']}, due is {self._next}")
         now = self._clock()
         self._unacked.append(_Segment(self._next, payload, now))
+        self._sent_s = now
         self._next = (self._next + len(payload)) % _MODULUS
         self.statistics.segments += 1
         self.statistics.bytes += len(payload)
@@ -191,7 +197,7 @@ class OrderSession:
         self._data(header["sequence"], payload, bool(header["flags"] & net.TCP_FIN))
 
     def poll(self) -> None:
-        """What time brings: retransmissions, and the end where the venue is silent."""
+        """What time brings: retransmissions, heartbeats, and the end where the venue is silent."""
         now = self._clock()
         if self.closed:
             return
@@ -203,6 +209,9 @@ class OrderSession:
             self._timer_s = now + self._rto_s
             self._recovered = self._next
             self._resend(self._unacked[0])
+        if self._inject is not None and now - self._sent_s >= soup.HEARTBEAT_INTERVAL_S:
+            self._sent_s = now  # its copy comes later
+            self._inject(soup.build(soup.CLIENT_HEARTBEAT))
 
     def close(self, why: str) -> None:
         """End the session in the device: its orders reject from now on."""

@@ -31,7 +31,7 @@ BUILTIN: dict[str, tuple[str, str, str | None]] = {
     "xdp": ("tickgate.drivers.transport:open_xdp", "AF_XDP; INTERFACE[@QUEUE]", None),
     "packet": ("tickgate.drivers.transport:open_packet", "AF_PACKET; INTERFACE", None),
     "udp": ("tickgate.drivers.transport:open_udp", "frames in datagrams; ADDRESS:PORT", None),
-    "dpdk": ("tickgate.drivers.transport:open_dpdk", "DPDK; its device", None),
+    "dpdk": ("tickgate.drivers.transport:open_dpdk", "DPDK; a virtual device: net_af_xdp0,iface=eth0", None),
 }
 
 

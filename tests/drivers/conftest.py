@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from port_flow import need_rights
+from port_flow import need_rights, own_name
 
 from tickgate.drivers import netns
 from tickgate.drivers.port import Port
@@ -113,11 +113,8 @@ def joined(join: Callable[..., Joined]) -> Joined:
 def nothing_left() -> Iterator[None]:
     """No shared segment, named namespace or interface of the machine is left behind by a test."""
 
-    def seen() -> set[str]:
-        named = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
-        segments = [name for name in os.listdir("/dev/shm") if name.startswith("tickgate-test")]
-        return {*named, *segments, *(name for _, name in socket.if_nameindex())}
-
-    before = seen()
     yield
-    assert seen() <= before
+    mine = own_name("")
+    folders = [folder for folder in ("/run/netns", "/dev/shm") if os.path.isdir(folder)]
+    assert not [name for folder in folders for name in os.listdir(folder) if mine in name]
+    assert not {"va", "vb", "t0", "t9", "renamed0"} & {name for _, name in socket.if_nameindex()}

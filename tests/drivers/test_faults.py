@@ -9,13 +9,15 @@ import threading
 import time
 
 import pytest
-from port_flow import environment, frame, interpreter, need_rights, receive, until
+from port_flow import environment, frame, interpreter, need_rights, own_name, receive, until
 
 from tickgate.drivers import errors, netns
 from tickgate.drivers.port import Port
 
 pytest.importorskip("tickgate.drivers._port", reason="the compiled drivers are not installed (make setup)")
 
+PEER = own_name("peer")
+SEGMENT = f"/dev/shm/tickgate-{PEER}"
 ON_AN_INTERFACE = ("packet", "xdp-skb", "xdp-drv")
 interfaces = pytest.mark.parametrize("backend", ON_AN_INTERFACE)
 
@@ -142,7 +144,7 @@ while time.monotonic() < end:
 """
 
 
-def shm_process(side, name="test-peer"):
+def shm_process(side, name=PEER):
     process = subprocess.Popen(
         [*interpreter(), "-c", SHM_B, name, side], env=environment(), stdout=subprocess.PIPE, text=True
     )
@@ -153,7 +155,7 @@ def shm_process(side, name="test-peer"):
 @pytest.mark.parametrize("wait_ms", [0, 100])
 def test_shm_tells_that_the_peer_was_killed_and_both_open_again(wait_ms):
     for _ in range(2):
-        with Port.open("test-peer", backend="shm", wait_ms=wait_ms, ring=64) as port:
+        with Port.open(PEER, backend="shm", wait_ms=wait_ms, ring=64) as port:
             process = shm_process("b")
             port.send(b"there")
             assert receive(port, 1) == [b"there"]
@@ -163,47 +165,47 @@ def test_shm_tells_that_the_peer_was_killed_and_both_open_again(wait_ms):
             with pytest.raises(errors.PeerGoneError, match="open it again when the peer is back"):
                 for _ in range(1_000_000):
                     port.recv_burst()
-    assert not os.path.exists("/dev/shm/tickgate-test-peer")
+    assert not os.path.exists(SEGMENT)
 
 
 def test_shm_replaces_what_a_killed_side_a_has_left():
     process = shm_process("a")
-    port = Port.open("test-peer", backend="shm", side="b")
+    port = Port.open(PEER, backend="shm", side="b")
     process.kill()
     process.wait()
     process.stdout.close()
     with pytest.raises(errors.PeerGoneError):
         port.check()
-    with Port.open("test-peer", backend="shm", side="a") as fresh:  # while side b still has the old one
+    with Port.open(PEER, backend="shm", side="a") as fresh:  # while side b still has the old one
         port.close()
-        with Port.open("test-peer", backend="shm", side="b") as b:
+        with Port.open(PEER, backend="shm", side="b") as b:
             fresh.send(b"new")
             assert receive(b, 1) == [b"new"]
-    assert not os.path.exists("/dev/shm/tickgate-test-peer")
+    assert not os.path.exists(SEGMENT)
 
 
 def test_side_b_clears_away_what_a_dead_side_a_has_left():
     process = shm_process("a")
-    with Port.open("test-peer", backend="shm", side="b"):
+    with Port.open(PEER, backend="shm", side="b"):
         process.kill()
         process.wait()
         process.stdout.close()
-        assert os.path.exists("/dev/shm/tickgate-test-peer")
-    assert not os.path.exists("/dev/shm/tickgate-test-peer")
+        assert os.path.exists(SEGMENT)
+    assert not os.path.exists(SEGMENT)
 
 
 def test_a_second_side_and_a_missing_one_are_told():
     with pytest.raises(errors.PeerMissingError, match="open side 'a' first"):
-        Port.open("test-none", backend="shm", side="b")
-    with Port.open("test-two", backend="shm", side="a") as a:
+        Port.open(own_name("none"), backend="shm", side="b")
+    with Port.open(own_name("two"), backend="shm", side="a") as a:
         with pytest.raises(errors.BusyError, match="another process is side a"):
-            Port.open("test-two", backend="shm", side="a")
-        b = Port.open("test-two", backend="shm", side="b")
+            Port.open(own_name("two"), backend="shm", side="a")
+        b = Port.open(own_name("two"), backend="shm", side="b")
         with pytest.raises(errors.BusyError, match="another process is side b"):
-            Port.open("test-two", backend="shm", side="b")
+            Port.open(own_name("two"), backend="shm", side="b")
         b.close()
         with pytest.raises(errors.PeerMissingError, match="fresh segment"):  # half a session is not taken over
-            Port.open("test-two", backend="shm", side="b")
+            Port.open(own_name("two"), backend="shm", side="b")
         with pytest.raises(errors.PeerGoneError):
             a.check()
 

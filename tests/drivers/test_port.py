@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from port_flow import frame, receive, until
+from port_flow import frame, own_name, receive, until
 
 from tickgate.drivers import errors
 from tickgate.drivers.port import Port, open_via
@@ -338,8 +338,8 @@ def test_bad_options_are_told():
 
 
 def test_a_port_is_opened_by_its_text():
-    with open_via("shm:test-via") as port:
-        assert port.backend == "shm" and port.name == "test-via"
+    with open_via(f"shm:{own_name('via')}") as port:
+        assert port.backend == "shm" and port.name == own_name("via")
     for text in ("xdp", "xdp:", "xdp:eth0@x"):
         with pytest.raises(ValueError, match="BACKEND:NAME"):
             open_via(text)

@@ -113,6 +113,14 @@ def test_transport_with_a_wrong_argument_is_refused(via, message):
         open_transport(via)
 
 
+def test_interface_gives_its_address_inside_its_namespace(veth):
+    with veth[0].entered():
+        veth[0].ip("link", "set", "va", "address", "02:00:00:00:00:77")
+        assert transport.interface_mac("va") == 0x020000000077
+        with open_transport("packet:va") as client:
+            assert client.mac == 0x020000000077
+
+
 def test_interface_without_an_address_gets_the_protocols_own():
     assert transport.interface_mac("no-such-interface") == transport.control.HOST_MAC
     assert transport.interface_mac("lo") == transport.control.HOST_MAC

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from port_flow import environment, frame, interpreter, need_rights, receive, until
+from port_flow import environment, frame, interpreter, need_rights, own_name, receive, until
 
 from tickgate.drivers import errors, netns, tuning
 from tickgate.drivers.port import Port
@@ -172,12 +172,12 @@ def test_a_namespace_goes_with_the_process_that_is_killed(rights):
 def test_a_published_namespace_is_found_by_its_name_and_goes(rights):
     with netns.Namespace() as space:
         space.tap("t9")
-        space.publish("tickgate-test")
-        said = subprocess.run(["ip", "netns", "exec", "tickgate-test", "ip", "link"], capture_output=True, text=True)
+        space.publish(own_name("space"))
+        said = subprocess.run(["ip", "netns", "exec", own_name("space"), "ip", "link"], capture_output=True, text=True)
         assert "t9" in said.stdout
         with netns.Namespace() as other, pytest.raises(errors.PortError, match="there is a network namespace"):
-            other.publish("tickgate-test")
-    assert not os.path.exists("/run/netns/tickgate-test")
+            other.publish(own_name("space"))
+    assert not os.path.exists(f"/run/netns/{own_name('space')}")
 
 
 def test_offloads_are_off_so_that_frames_arrive_finished(rights, veth):

@@ -21,6 +21,11 @@ def need_rights(*names: str) -> None:
         pytest.skip(f"{', '.join(lacking)} is missing: run the tests as root")
 
 
+def own_name(text: str) -> str:
+    """A name of this test process, for what the machine has one of: shared segments, named namespaces."""
+    return f"test-{os.getpid()}-{text}"
+
+
 def interpreter() -> list[str]:
     """The words that start a Python like this one: without site where this one has none (make test-asan)."""
     return [sys.executable, *(["-S"] if sys.flags.no_site else [])]

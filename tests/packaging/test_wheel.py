@@ -15,6 +15,21 @@ CIMPORTING = """
 from libc.stdint cimport uint64_t
 from tickgate.drivers._clock cimport Clock
 from tickgate.drivers._histogram cimport Histogram
+from tickgate.drivers._port cimport Port, tg_alloc, tg_frame, tg_recv_burst, tg_release, tg_send_burst
+
+
+def bounce(Port a, Port b, int n):
+    cdef tg_frame frame
+    cdef int i, got = 0
+    with nogil:
+        for i in range(n):
+            if tg_alloc(a.c, &frame, 1) == 1:
+                frame.len = 64
+                tg_send_burst(a.c, &frame, 1)
+            if tg_recv_burst(b.c, &frame, 1) == 1:
+                got += 1
+                tg_release(b.c, &frame, 1)
+    return got
 
 
 def spin(Clock clock, Histogram histogram, int n):
@@ -42,13 +57,15 @@ def test_wheel_ships_modules_headers_and_declarations(wheel):
         "tickgate/sim/__init__.py",
         "tickgate/drivers/_clock.pxd",
         "tickgate/drivers/_histogram.pxd",
+        "tickgate/drivers/_port.pxd",
         "tickgate/drivers/_clock.pyi",
+        "tickgate/drivers/c/port.h",
         "tickgate/drivers/c/clock.h",
         "tickgate/drivers/c/histogram.h",
     ):
         assert name in held, name
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    assert {f"tickgate/drivers/_clock{suffix}", f"tickgate/drivers/_histogram{suffix}"} <= held
+    assert {f"tickgate/drivers/{name}{suffix}" for name in ("_clock", "_histogram", "_port")} <= held
 
 
 def test_wheel_leaves_sources_of_the_build_out(wheel):
@@ -113,9 +130,10 @@ def test_other_cython_module_cimports_clock_and_histogram(packager, installed, t
         "from tickgate.drivers._histogram import Histogram\n"
         "h = Histogram()\n"
         "spinner.spin(Clock(), h, 10000)\n"
-        "print(h.count, h.percentile(50))",
+        "from tickgate.drivers.port import Port\n"
+        "print(h.count, h.percentile(50), spinner.bounce(*Port.pair(), 5000))",
     )
     assert done.returncode == 0, done.stderr
-    count, median_ns = map(int, done.stdout.split())
-    assert count == 10_000
+    count, median_ns, bounced = map(int, done.stdout.split())
+    assert count == 10_000 and bounced == 5000
     assert median_ns < 10_000

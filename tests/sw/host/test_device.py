@@ -2,9 +2,12 @@
 
 import dataclasses
 import time
+import tomllib
+from importlib.metadata import EntryPoint
 
 import pytest
 
+from tickgate.sw.host import transport
 from tickgate.sw.host.client import Client
 from tickgate.sw.host.device import Device, RowAt, _groups
 from tickgate.sw.host.errors import DeviceError, WrongDeviceError
@@ -293,6 +296,30 @@ def test_transport_is_found_by_name():
         open_transport("pigeon:1")
     with pytest.raises(UserError, match="size must be one of small"):
         open_transport("model:huge")
+
+
+def test_transports_of_the_package_are_the_hosts_own_table(repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    declared = project["entry-points"][transport.GROUP]
+    assert declared == {name: target for name, (target, *_) in transport.BUILTIN.items()}
+    assert {extra for *_, extra in transport.BUILTIN.values() if extra} <= set(project["optional-dependencies"])
+
+
+def test_transport_of_another_package_is_found_and_its_mistakes_are_told(monkeypatch):
+    good = EntryPoint("mine", "tickgate.sw.host.model_transport:open_model", transport.GROUP)
+    bad = EntryPoint("bad", "tickgate.sw.host.model_transport:open_nothing", transport.GROUP)
+    monkeypatch.setattr(transport, "entry_points", lambda group: [good, bad])
+    assert open_transport("mine:small").name == "mine:small" and "mine: from tickgate" in transport.describe()
+    with pytest.raises(UserError, match="the transport 'bad' .* cannot be loaded"):
+        open_transport("bad")
+
+
+def test_sweep_that_does_not_end_is_an_error(monkeypatch):
+    _, device = pair()
+    monkeypatch.setattr("tickgate.sw.host.device.CLEAR_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(device, "status", lambda: {"clearing": True})
+    with pytest.raises(DeviceError, match="not clear after 0.01 s"):
+        device.clear()
 
 
 def test_client_of_another_session_is_foreign():

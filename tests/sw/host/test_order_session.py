@@ -188,6 +188,28 @@ def test_session_of_a_silent_venue_closes():
     assert bench.session.closed.startswith("nothing")
 
 
+def test_session_sends_a_heartbeat_when_nothing_else_was_sent():
+    bench = Bench()
+    injected = []
+    bench.session._inject = injected.append
+    for seconds in (0.5, 0.4, 0.2, 0.5):
+        bench.now += seconds
+        bench.session.poll()
+    assert injected == [b"\x00\x01R"]
+    bench.order()
+    bench.now += 0.9
+    bench.session.poll()
+    assert len(injected) == 1
+
+
+def test_session_stream_goes_on_where_the_login_ended():
+    bench = Bench()
+    bench.session = OrderSession(NUMBERS, bench.engine, bench.wire.append, begun=b"\x00\x01H\x00")
+    assert bench.session.packets() == [b"\x00\x01H"]
+    bench.venue(b"\x01H")
+    assert bench.session.packets() == [b"\x00\x01H"]
+
+
 def test_session_frames_of_others_are_counted_and_left_alone():
     bench = Bench()
     bench.venue(b"x", source_port=9)
