@@ -263,7 +263,8 @@ def _statements(node: Any) -> set[str]:
     """Kinds of statements in a syntax tree."""
     kind = type(node).__name__
     found = {kind} if kind.endswith("Statement") else set()
-    return found.union(*(_statements(child) for child in node.children()))
+    children = node.children() if hasattr(node, "children") else ()  # pyverilog leaves a bare word here and there
+    return found.union(*(_statements(child) for child in children))
 
 
 def _constant(tree: Any) -> int | None:
