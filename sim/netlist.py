@@ -67,7 +67,7 @@ class Netlist:
 
         with tempfile.TemporaryDirectory() as tables:
             ast = VerilogParser(outputdir=tables, debug=False).parse(for_pyverilog(text))
-        for statement in _statements(ast):
+        for statement in _statements(ast) - {"EventStatement"}:  # which is how an empty statement is parsed
             if not hasattr(BindVisitor, f"visit_{statement}"):
                 raise NotImplementedError(f"{top} has a {statement}, over which pyverilog passes")
         modules = ModuleVisitor()
