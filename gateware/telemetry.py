@@ -9,6 +9,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.histogram import Histogram
 from tickgate.gateware.lib.layouts import counters, elastic, flow, layout
 from tickgate.gateware.lib.logic import one_hot_mux
@@ -170,11 +171,9 @@ class Telemetry(wiring.Component):
     latency_cycles = {("bin_select", "bin_count", "read"): (1, 1)}
 
     def __init__(self, *, depth: int = 512, class_depth: int = 16, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
         if depth < 32 or depth & (depth - 1):
             raise ValueError(f"depth must be a power of two of 32 or more, not {depth}")
-        self._depth, self._class_depth, self._faults = depth, class_depth, faults
+        self._depth, self._class_depth, self._faults = depth, class_depth, checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 **{f"i_{stage}": In(flow(record)) for stage, record in TRACES.items()},
