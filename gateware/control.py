@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import counters, elastic, flow
 from tickgate.gateware.lib.packet import message_bytes, words
 from tickgate.gateware.registers import READ_CYCLES, Bus
@@ -84,9 +85,7 @@ class Control(wiring.Component):
     }
 
     def __init__(self, *, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._faults = faults
+        self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 "i": In(flow(FRAME_WORD)),

@@ -81,16 +81,18 @@ class Feed(wiring.Component):
         "line_b_cuts_in": "a frame of line B is taken although line A is in a frame",
     }
     unused_inputs = ("cfg_feed__select", "cfg_mark__select")  # one row each
-    #: From the word that holds a byte, ends a message, or completes a header that shows a gap (in a tagged frame the
-    #: gap is told a cycle sooner, because the first message begins in that same word).
+    #: From the word that holds a byte, ends a message, completes a header that shows a gap (in a tagged frame told one
+    #: cycle sooner, because the first message begins in that same word), or ends a frame with an error.
     latency_cycles = {
         (line, sink, what): bounds
         for line in ("i_a", "i_b")
         for sink, what, bounds in (
             ("o", "word", (LATENCY_CYCLES, LATENCY_CYCLES)),
             ("o", "gap", (LATENCY_CYCLES - 1, LATENCY_CYCLES)),
+            ("o", "fcs", (LATENCY_CYCLES + 1, LATENCY_CYCLES + 1)),
             ("trace", "message", (LATENCY_CYCLES, LATENCY_CYCLES + 1)),
             ("trace", "gap", (LATENCY_CYCLES - 1, LATENCY_CYCLES)),
+            ("trace", "fcs", (LATENCY_CYCLES + 1, LATENCY_CYCLES + 1)),
         )
     }
 

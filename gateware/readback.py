@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import ROW_PORTS, RowPort
 from tickgate.gateware.registers import READ_CYCLES
 from tickgate.sw.spec.registers import ADDRESS_BITS, BY_NAME
@@ -50,9 +51,8 @@ class Readback(wiring.Component):
     latency_cycles = {("addr", "r_data", "read"): (READ_CYCLES, READ_CYCLES)}
 
     def __init__(self, sizes: Sizes, *, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._sizes, self._faults = sizes, faults
+        self._faults = checked_faults(faults, self.FAULTS)
+        self._sizes = sizes
         super().__init__(
             {
                 "addr": In(ADDRESS_BITS),

@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import ROW_PORTS, RowPort, counters, layout
 from tickgate.sw.spec import registers as spec
 from tickgate.sw.spec.registers import ADDRESS_BITS, ARM_KEY, BY_NAME, HISTOGRAMS_AT, counter_names, map_hash
@@ -113,13 +114,12 @@ class Registers(wiring.Component):
         first_cycle: int = 0,
         faults: frozenset[str] = frozenset(),
     ):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
+        self._faults = checked_faults(faults, self.FAULTS)
         known = set(counter_names())
         for stage, names in counter_sources.items():
             if strange := sorted(set(names) - known):
                 raise ValueError(f"stage {stage} has the counter {strange[0]!r}, which the register map does not have")
-        self._sizes, self._sources, self._build_id, self._faults = sizes, dict(counter_sources), build_id, faults
+        self._sizes, self._sources, self._build_id = sizes, dict(counter_sources), build_id
         self._core_clock_hz = core_clock_hz
         super().__init__(
             {

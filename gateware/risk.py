@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.checks import CHECKS, VERDICT_STAGE, WHOLE_BPS, Check
 from tickgate.gateware.lib.counting import count
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.gateware.lib.slots import is_slot, keep_row_bits, track_state, track_told, track_validity
@@ -109,9 +110,7 @@ class Risk(wiring.Component):
         checks: Mapping[Reason, Callable[[Check], None]] = CHECKS,
         faults: frozenset[str] = frozenset(),
     ):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._sizes, self._checks, self._faults = sizes, dict(checks), faults
+        self._sizes, self._checks, self._faults = sizes, dict(checks), checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 "now": In(64),

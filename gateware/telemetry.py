@@ -9,6 +9,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.histogram import Histogram
 from tickgate.gateware.lib.layouts import counters, elastic, flow, layout
 from tickgate.gateware.lib.logic import one_hot_mux
@@ -116,18 +117,24 @@ class Pairs(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = fifo = SyncFIFOBuffered(width=128, depth=self._depth * -(-self._words // 2))
-        m.d.comb += [fifo.w_data.eq(self.w_data), fifo.w_en.eq(self.w_en), self.w_rdy.eq(fifo.w_rdy)]
+        depth = self._depth * -(-self._words // 2)
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=128, depth=depth + 4)
+        m.d.comb += [fifo.w_data.eq(self.w_data), fifo.w_en.eq(self.w_en)]
+        # Told a cycle late, so with room for what comes meanwhile.
+        m.d.sync += self.w_rdy.eq(fifo.w_level <= depth)
         # A register behind the memory, which answers late in the cycle.
-        pair, number = Signal(128, reset_less=True), Signal(range(self._words))
+        pair, number, following = Signal(128, reset_less=True), Signal(range(self._words)), Signal(range(self._words))
         ends = Signal()  # the pair has no other word
-        m.d.comb += [self.r_data.eq(pair[:64]), ends.eq(number[0] | self.r_last)]
-        m.d.comb += fifo.r_en.eq(~self.r_rdy | (self.r_en & ends))
+        m.d.comb += [
+            self.r_data.eq(pair[:64]),
+            following.eq(Mux(self.r_en, Mux(self.r_last, 0, number + 1), number)),
+            fifo.r_en.eq(~self.r_rdy | (self.r_en & ends)),
+        ]
+        m.d.sync += [number.eq(following), self.r_last.eq(following == self._words - 1)]
         with m.If(self.r_en):
-            m.d.sync += [pair.eq(pair[64:]), number.eq(Mux(self.r_last, 0, number + 1))]
-            m.d.sync += self.r_last.eq(number == self._words - 2)
+            m.d.sync += [pair.eq(pair[64:]), ends.eq(1)]
         with m.If(fifo.r_en):
-            m.d.sync += [self.r_rdy.eq(fifo.r_rdy), pair.eq(fifo.r_data)]
+            m.d.sync += [self.r_rdy.eq(fifo.r_rdy), pair.eq(fifo.r_data), ends.eq(following == self._words - 1)]
         return m
 
 
@@ -170,11 +177,9 @@ class Telemetry(wiring.Component):
     latency_cycles = {("bin_select", "bin_count", "read"): (1, 1)}
 
     def __init__(self, *, depth: int = 512, class_depth: int = 16, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
         if depth < 32 or depth & (depth - 1):
             raise ValueError(f"depth must be a power of two of 32 or more, not {depth}")
-        self._depth, self._class_depth, self._faults = depth, class_depth, faults
+        self._depth, self._class_depth, self._faults = depth, class_depth, checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 **{f"i_{stage}": In(flow(record)) for stage, record in TRACES.items()},

@@ -54,6 +54,15 @@ def design_hash(*parts: object) -> str:
     return digest.hexdigest()[:24]
 
 
+def tools_hash(*parts: object) -> str:
+    """Hash of the tools' versions and of `parts`, for what does not depend on a design."""
+    versions = []
+    for tool in TOOLS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{tool} {importlib.metadata.version(tool)}")
+    return hashlib.sha256(repr((versions, parts)).encode()).hexdigest()[:24]
+
+
 @contextlib.contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Holds the lock; raises BlockingIOError where another one holds it and `wait` is false."""
@@ -80,6 +89,16 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
             build(partial)
             partial.rename(final)
             _prune(root)
+    with contextlib.suppress(OSError):
+        os.utime(final)
+    return final
+
+
+def existing(kind: str, key: str) -> Path | None:
+    """The folder of `kind` and `key`, None where it does not exist."""
+    final = cache_root() / f"{kind}-{key}"
+    if not final.is_dir():
+        return None
     with contextlib.suppress(OSError):
         os.utime(final)
     return final

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import cocotb
@@ -210,6 +211,29 @@ async def idle(dut: Any, cycles: int) -> None:
     """Waits for `cycles` clock edges."""
     for _ in range(cycles):
         await RisingEdge(dut.clk)
+
+
+class Latencies:
+    """Measured cycles, held to a component's `latency_cycles`: of each row, the least and the most."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+
+    def add(self, source: str, sink: str, event: str, cycles: int) -> None:
+        """One more measurement of a row."""
+        self._seen[source, sink, event].add(cycles)
+
+    def hold(self, table: Mapping[tuple[str, str, str], tuple[int, int]]) -> None:
+        """Every row was measured, and took what is stated at least and at most.
+
+        Raises
+        ------
+        AssertionError: a row was not measured or took another number of cycles, or one was measured that is not stated.
+        """
+        assert self._seen.keys() == table.keys(), f"measured {sorted(self._seen)}, stated {sorted(table)}"
+        for row, stated in table.items():
+            seen = min(self._seen[row]), max(self._seen[row])
+            assert seen == tuple(stated), f"{row}: {seen[0]} to {seen[1]} cycles, stated are {stated[0]} to {stated[1]}"
 
 
 def frame_words(frame: bytes, error: bool = False) -> list[dict[str, int]]:

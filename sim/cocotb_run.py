@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
@@ -86,20 +87,47 @@ def build(stage: str, faults: frozenset[str] = frozenset(), waves: bool = False)
         (folder / "inputs").write_text("\n".join(_inputs(component)))
         os.environ.update({k: v for k, v in verilator.environment().items() if k in ("PATH", "MAKEFLAGS")})
         runner = get_runner("verilator")
+        objects = folder / "obj"
+        objects.mkdir()
+        _lend_runtime(objects, waves)
         # No -CFLAGS: it would optimise the long tables of names too, which takes minutes and gains nothing.
         runner.build(
             sources=[folder / "bench.v"],
             hdl_toplevel="bench",
-            build_dir=folder / "obj",
+            build_dir=objects,
             build_args=["--x-initial", "0", "--x-assign", "0", "-Wno-fatal", "-Wno-WIDTH", "-Wno-UNOPTFLAT", "-O3",
                         "--output-split", "8000"],
             waves=waves,
             timescale=("1ns", "1ps"),
             log_file=folder / "build.log",
         )  # fmt: skip
+        _keep_runtime(objects, waves)
+        for header in objects.glob("*.gch"):  # 70 MB each, of use to the compiler only
+            header.unlink()
 
     folder = cache.entry("bench", f"{stage}-{key}", make)
     return folder, (folder / "inputs").read_text().split()
+
+
+def _lend_runtime(objects: Path, waves: bool) -> None:
+    """Verilator's own runtime, compiled by a build before: half of the work of a small bench, and always the same."""
+    shelf = cache.existing("runtime", cache.tools_hash(waves))
+    if shelf is not None:
+        # Newer than the makefile that Verilator is about to write, or make would not take them as they are.
+        later = time.time() + 3600
+        for compiled in shelf.iterdir():
+            shutil.copyfile(compiled, objects / compiled.name)
+            os.utime(objects / compiled.name, (later, later))
+
+
+def _keep_runtime(objects: Path, waves: bool) -> None:
+    """Keeps the runtime of a bench for the next ones."""
+
+    def make(folder: Path) -> None:
+        for compiled in objects.glob("verilated*.o"):  # verilator.o, of cocotb, knows the design
+            shutil.copyfile(compiled, folder / compiled.name)
+
+    cache.entry("runtime", cache.tools_hash(waves), make)
 
 
 def run(

@@ -53,7 +53,8 @@ class Netlist:
 
     Raises
     ------
-    NotImplementedError: when sources are asked for that stand in a kind of expression unknown here.
+    NotImplementedError: a statement that pyverilog does not follow, or (when sources are asked for) an expression
+        unknown here.
     """
 
     def __init__(self, text: str, top: str):
@@ -66,6 +67,9 @@ class Netlist:
 
         with tempfile.TemporaryDirectory() as tables:
             ast = VerilogParser(outputdir=tables, debug=False).parse(for_pyverilog(text))
+        for statement in _statements(ast) - {"EventStatement"}:  # which is how an empty statement is parsed
+            if not hasattr(BindVisitor, f"visit_{statement}"):
+                raise NotImplementedError(f"{top} has a {statement}, over which pyverilog passes")
         modules = ModuleVisitor()
         modules.visit(ast)
         signals = SignalVisitor(modules.get_moduleinfotable(), top)
@@ -253,6 +257,14 @@ class Netlist:
             for p, (way, _) in self.ports.items()
             if way == "output" and not any(self.sources(b) for b in self.bits(p))
         )
+
+
+def _statements(node: Any) -> set[str]:
+    """Kinds of statements in a syntax tree."""
+    kind = type(node).__name__
+    found = {kind} if kind.endswith("Statement") else set()
+    children = node.children() if hasattr(node, "children") else ()  # pyverilog leaves a bare word here and there
+    return found.union(*(_statements(child) for child in children))
 
 
 def _constant(tree: Any) -> int | None:

@@ -11,6 +11,7 @@ from tickgate.gateware.book.news import keep_slots
 from tickgate.gateware.book.pricing import LEVEL_STAGES, PriceToLevel, shortened, window_layout
 from tickgate.gateware.book.table import ANSWER_STAGE, OrderTable, order_layout
 from tickgate.gateware.book.tell import Tags, tell
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.events import BOOK_TRACE, BOOK_UPDATE, EVENT, EventKind
@@ -31,10 +32,11 @@ _PLACED = int(OrderClass.PLACED)
 class Book(wiring.Component):
     """Keeps the order table and the price levels of every slot, and tells its best bid and offer after every event.
 
-    An event is taken every second cycle, a REPLACE every fourth: it runs as two operations, the old order's removal and
-    the new one's addition, but counts as one message: one update and one trace record, after both. Every event takes
-    `LATENCY_CYCLES` from the cycle in which it is taken to its update, a REPLACE `HALF_CYCLES` more. Nothing else holds
-    an event up, but for one operation each for news that have no event: a lost event and a clear command.
+    An event is taken every second cycle, one of every slot behind another one in every cycle, a REPLACE every fourth:
+    it runs as two operations, the old order's removal and the new one's addition, but counts as one message: one update
+    and one trace record, after both. Every event takes `LATENCY_CYCLES` from the cycle in which it is taken to its
+    update, a REPLACE `HALF_CYCLES` more. Nothing else holds an event up, but for one operation each for news that have
+    no event: a lost event and a clear command.
 
     After reset, a NEW_SESSION notice and `clear`, order table and levels are swept; this begins when the operations
     before it are done and takes as many cycles as the longest swept memory has rows. Order events taken meanwhile
@@ -87,16 +89,15 @@ class Book(wiring.Component):
         "excess_wraps": "an execution above what remains leaves an order of the wrapped difference",
         "other_slot_spared": "an order named by a message of another locate leaves its own slot complete",
     }
-    combinational_paths = (("now", "trace__payload"),)
+    #: Whether an event may be taken depends on whether it is of every slot; the record says the cycle of its own.
+    combinational_paths = (("i__payload", "i__ready"), ("now", "trace__payload"))
     latency_cycles = {
         ("i", "o", "any"): (LATENCY_CYCLES, LATENCY_CYCLES),
         ("i", "o", "replace"): (LATENCY_CYCLES + HALF_CYCLES, LATENCY_CYCLES + HALF_CYCLES),
     }
 
     def __init__(self, sizes: Sizes, *, faults: frozenset[str] = frozenset()):
-        if unknown := sorted(faults - set(self.FAULTS)):
-            raise ValueError(f"fault must be one of {', '.join(self.FAULTS)}, not {unknown[0]!r}")
-        self._sizes, self._faults = sizes, faults
+        self._sizes, self._faults = sizes, checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 "now": In(64),
@@ -158,19 +159,19 @@ class Book(wiring.Component):
             pipe.put(f"wants_{name}", front.op[name], 0)
             pipe.put(name, pipe.get(f"wants_{name}", 1) & ~pipe.get("dropped", 1), 1)
         m.d.comb += [
-            self._table.i_valid.eq(valid),
+            self._table.i_valid.eq(valid & ~front.op.every_slot),  # which may come in every cycle
             self._table.use.eq(pipe.get("add", 1) | pipe.get("take", 1)),
             self._table.i_reference.eq(front.reference),
             self._table.i_second.eq(front.second),
             self._table.i_second_reference.eq(front.second_reference),
         ]
-        # Price and sequence number of a message wait in a small ring; no more than half as many are under way as there
-        # are stages.
-        ring = Memory(shape=data.StructLayout({"seq": 64, "stamp": 64, "itch_type": 8}), depth=8, init=[])
+        # Sequence number, stamp and type of a message wait in a small ring, one for each stage at most.
+        bits = FINAL_STAGE.bit_length()
+        ring = Memory(shape=data.StructLayout({"seq": 64, "stamp": 64, "itch_type": 8}), depth=1 << bits, init=[])
         m.submodules.tags = ring
         write, read = ring.write_port(), ring.read_port(domain="comb")
         taken = self.i.valid & self.i.ready
-        put_at, get_at = Signal(3), Signal(3)
+        put_at, get_at = Signal(bits), Signal(bits)
         self._tags = Tags(read.data, get_at)
         m.d.comb += [
             write.addr.eq(put_at),

@@ -50,6 +50,9 @@ def sweep_rows(sizes: Sizes) -> int:
 class Front(wiring.Component):
     """Turns events and news into operations for the pipeline, at least two cycles apart.
 
+    Only an event of every slot may follow another one in the next cycle: neither looks at an order, a level or one
+    slot's state, and the shortest messages, which come every 14 bytes, are of that kind.
+
     News of a lost event and of a clear command go before events; an update of a slot (after a sweep or a commit) waits
     for a cycle in which no event does.
 
@@ -99,6 +102,7 @@ class Front(wiring.Component):
         slots, event, op = self._sizes.slots, self.i.payload, self.op
         order = event.kind <= EventKind.REPLACE
         wait = Signal(2)  # cycles until the next operation may enter
+        wide = Signal()  # the operation before was an event of every slot
         halved = Signal()  # the second half of a REPLACE is to follow
         second = self.second
         held = Signal(operation_layout(self._sizes), reset_less=True)
@@ -109,7 +113,7 @@ class Front(wiring.Component):
         drain = Signal(range(DRAIN_CYCLES + 1))
         urgent = lost_due | clear_due
         open_ = Signal(init=1)  # `wait` is 0
-        m.d.comb += self.i.ready.eq(open_ & ~urgent)
+        m.d.comb += self.i.ready.eq((open_ | (wide & event.every_slot)) & ~urgent)
         taken = self.i.valid & self.i.ready
         # A refresh can wait: its slot is chosen a cycle ahead. The one before is no longer due then.
         refresh_any, refresh_slot = Signal(), Signal(range(slots))
@@ -119,6 +123,7 @@ class Front(wiring.Component):
         with m.If(wait != 0):
             m.d.sync += [wait.eq(wait - 1), open_.eq(wait == 1)]
         start = Signal()
+        m.d.sync += wide.eq(taken & event.every_slot)
         m.d.sync += second.eq(halved & ~second)
         with m.If(second):
             m.d.comb += [

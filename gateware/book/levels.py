@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.logic import chunk_first, chunked_first
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
@@ -74,9 +75,7 @@ class Levels(wiring.Component):
     }
 
     def __init__(self, sizes: Sizes, faults: frozenset[str] = frozenset()):
-        if faults - set(self.FAULTS):
-            raise ValueError(f"the levels have no fault {', '.join(sorted(faults - set(self.FAULTS)))}")
-        self._sizes, self._faults = sizes, faults
+        self._sizes, self._faults = sizes, checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 "slot": In(sizes.slot_bits),

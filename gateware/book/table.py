@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.hashing import BANKS, REFERENCE_BITS, WAYS, fold_masks, index_bits
+from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.logic import first_alone, one_hot_mux
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import Sizes
@@ -75,9 +76,7 @@ class OrderTable(wiring.Component):
     }
 
     def __init__(self, sizes: Sizes, faults: frozenset[str] = frozenset()):
-        if faults - set(self.FAULTS):
-            raise ValueError(f"the order table has no fault {', '.join(sorted(faults - set(self.FAULTS)))}")
-        self._sizes, self._faults = sizes, faults
+        self._sizes, self._faults = sizes, checked_faults(faults, self.FAULTS)
         order = order_layout(sizes)
         super().__init__(
             {

@@ -35,7 +35,7 @@ class Histogram(wiring.Component):
     valid: In(1), `latency_cycles` is one more.
     latency_cycles: In(32).
     select: In(5), the bin that `count` tells.
-    count: Out(32), in the cycle of `select`; a latency shows two cycles after it came.
+    count: Out(32), in the cycle of `select`; a latency shows three cycles after it came.
     """
 
     FAULTS = {"bin_off_by_one": "latencies of the first bin above the linear ones are counted one bin lower"}
@@ -53,11 +53,17 @@ class Histogram(wiring.Component):
         if "bin_off_by_one" in self._faults:
             with m.If((self.latency_cycles >= LINEAR_BINS) & (self.latency_cycles < LINEAR_BINS + LINEAR_BINS // 2)):
                 m.d.sync += number.eq(LINEAR_BINS - 1)
-        sweep = Signal(range(BINS + 1))
+        sweep, swept = Signal(range(BINS + 1)), Signal()
+        # Read in one cycle, counted and written in the next; what is being written then is not in memory yet.
+        changes, place = Signal(), Signal(_BIN_BITS, reset_less=True)
+        before, more = Signal(32, reset_less=True), Signal(32)
+        again = changes & (place == number)
+        m.d.sync += [changes.eq(counted & swept), place.eq(number), before.eq(Mux(again, more, change.data))]
+        m.d.comb += [swept.eq(sweep == BINS), more.eq(before + 1)]
         m.d.comb += [change.addr.eq(number), look.addr.eq(self.select), self.count.eq(look.data)]
-        with m.If(sweep != BINS):
+        with m.If(~swept):
             m.d.sync += sweep.eq(sweep + 1)
             m.d.comb += [write.addr.eq(sweep), write.data.eq(0), write.en.eq(1)]
         with m.Else():
-            m.d.comb += [write.addr.eq(number), write.data.eq(change.data + 1), write.en.eq(counted)]
+            m.d.comb += [write.addr.eq(place), write.data.eq(more), write.en.eq(changes)]
         return m

@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", default="medium", choices=sorted(LADDER), help="sizes of the device")
     parser.add_argument("--part", default=TIMING_PART, help="part of hw/boards.py (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the placer (default 1)")
+    parser.add_argument("--router", choices=timing.ROUTERS, default=timing.ROUTERS[0], help="default %(default)s")
     parser.add_argument("--path", action="store_true", help="print every hop of the critical path")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a stage misses the target")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     for stage in args.stage or list(STAGES):
         with progress.status(f"{stage}: synthesis, placement and routing (the first use of a tool compiles it)"):
             folder = Path("build") / "timing" / f"{stage}-{args.size}-{args.seed}"
-            results.append(timing.place_and_route(stage, sizes, part, args.seed, folder))
+            results.append(timing.place_and_route(stage, sizes, part, args.seed, folder, args.router))
         progress.print(f"{stage}: {results[-1].fmax_hz / 1e6:.1f} MHz", highlight=False)
     status = int(args.strict and not all(r.met for r in results))
     if args.json:

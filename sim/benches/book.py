@@ -19,7 +19,7 @@ from tickgate.sw.spec.state import Validity
 
 STAGE = "book"
 SIZES = BENCH_SIZES
-EXPECTED_TESTS = 5
+EXPECTED_TESTS = 6
 FAULTS = {
     "order_forward_lost": "book_random_flow_equals_model",
     "way_taken_twice": "book_table_fills_up_and_says_when_there_is_no_room",
@@ -247,3 +247,18 @@ async def book_reset_in_mid_run_starts_afresh(dut: Any) -> None:
     await bench.configure()
     await bench.play(_some(bench.flow, 300))
     await bench.finish()
+
+
+@cocotb.test()
+async def latency_is_what_the_table_says(dut: Any) -> None:
+    """From the cycle in which an event is taken to its update, alone and one behind the other."""
+    bench = _Bench(dut, salt=5)
+    await bench.start()
+    for pattern in (lib.never, lib.sometimes(0.8)):
+        bench._gaps = pattern(random.Random(bench.seed))
+        await bench.play(_some(bench.flow, 400))
+    await bench.finish()
+    found = lib.Latencies()
+    for name, cycles in bench.latencies:
+        found.add("i", "o", name, cycles)
+    found.hold(component(SIZES, frozenset()).latency_cycles)

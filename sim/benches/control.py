@@ -17,7 +17,7 @@ from tickgate.sw.spec.events import FRAME_WORD
 from tickgate.sw.spec.sizes import Sizes
 
 STAGE = "control"
-EXPECTED_TESTS = 3
+EXPECTED_TESTS = 4
 _SERVED = "frames_are_served_as_the_model_serves_them"
 FAULTS = {
     "repeat_executed": _SERVED,
@@ -170,3 +170,53 @@ async def reset_closes_the_session(dut: Any) -> None:
     assert len(answers) == 2
     _, answers, counters = await play(dut, [request, hello, request], rng, "none", "none", "none")
     assert len(answers) == 2 and counters["control_foreign"] == 1
+
+
+@cocotb.test()
+async def latency_is_what_the_table_says(dut: Any) -> None:
+    """From a frame's last word to the bus and to the answer, for the fewest and the most entries."""
+    from tickgate.gateware.control import Control
+
+    await cocotb_lib.start(dut)
+    bus = Bus(dut, cocotb_lib.never, random.Random(cocotb_lib.seed()))
+    dut.o__ready.value = 1
+    found = cocotb_lib.Latencies()
+
+    async def served(frame: bytes) -> dict[str, int]:
+        """Cycles from the last word to each enable, to the last answer of the bus, and to the first word out."""
+        for word in cocotb_lib.frame_words(frame):
+            dut.i__payload.value, dut.i__valid.value = FRAME_WORD.pack(word), 1
+            await RisingEdge(dut.clk)
+        dut.i__valid.value = 0
+        cycles: dict[str, int] = {}
+        for cycle in range(1, 60):
+            await RisingEdge(dut.clk)
+            for name in ("bus__w_en", "bus__r_en", "o__valid"):
+                if int(getattr(dut, name).value):
+                    cycles.setdefault(name, cycle)
+            if int(dut.bus__r_valid.value):
+                cycles["bus__r_valid"] = cycle
+        return cycles
+
+    hello = await served(control.encode(Operation.HELLO, 5, 0))
+    found.add("i", "o", "hello", hello["o__valid"])
+    sequence = 0
+    for operation, name, enable in (
+        (Operation.WRITE, "write", "bus__w_en"),
+        (Operation.READ, "read", "bus__r_en"),
+    ):
+        for count in (1, 5, control.ENTRIES_MAX):
+            for bad in (0, 1):
+                sequence += 1
+                frame = control.encode(operation, 5, sequence, tuple((4 * n + bad, n) for n in range(count)))
+                first, again = await served(frame), await served(frame)
+                found.add("i", "o", "repeat", again["o__valid"])
+                if bad:
+                    found.add("i", "o", "refused", first["o__valid"])
+                    continue
+                found.add("i", "o", name, first["o__valid"])
+                found.add("i", enable, name, first[enable])
+                if "bus__r_valid" in first:
+                    found.add("bus__r_valid", "o", "read", first["o__valid"] - first["bus__r_valid"])
+    bus.stop()
+    found.hold(Control.latency_cycles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +13,16 @@ from cocotb.triggers import RisingEdge
 from tickgate.sim import cocotb_lib, feed_scenarios
 from tickgate.sim.feed_scenarios import ROW, Cycle, Frame, Seen, message, packet_bytes, udp_frame
 from tickgate.sw.spec import defaults as known
-from tickgate.sw.spec.events import FEED_TRACE, FEED_WORD, FeedItem, Notice
+from tickgate.sw.spec import mold, net
+from tickgate.sw.spec.events import FEED_TRACE, FEED_WORD, FRAME_WORD, FeedItem, Notice
 from tickgate.sw.spec.itch import MIN_BLOCK
 from tickgate.sw.spec.records import Record, RecordField
 from tickgate.sw.spec.rows import FEED_ROW, MARK_ROW
 from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.units import WORD_BYTES
 
 STAGE = "feed"
-EXPECTED_TESTS = 5
+EXPECTED_TESTS = 6
 #: Faults that want many messages, or lines that cross, or headers by another hand; tests/gateware has the others too.
 FAULTS = {
     "checksum_carry_lost": "frames_built_by_scapy_are_delivered_whole",
@@ -111,8 +114,6 @@ async def frames_built_by_scapy_are_delivered_whole(dut: Any) -> None:
     from scapy.layers.l2 import Dot1Q, Ether
     from scapy.packet import Raw
 
-    from tickgate.sw.spec import net
-
     await cocotb_lib.start(dut)
     rng = random.Random(cocotb_lib.seed())
     frames, sent, seq = [], [], 1
@@ -175,3 +176,51 @@ async def a_committed_row_starts_a_new_session_wherever_it_falls(dut: Any) -> No
         again = told.index((FeedItem.NOTICE, Notice.NEW_SESSION, 0), 1)
         assert set(told[1:again]) <= {(FeedItem.NOTICE, Notice.SYNC, 1), (0, 0, 1), (0, 0, 2)}, told
         assert told[again + 1 :] == [(FeedItem.MESSAGE, Notice.NONE, 50)], told
+
+
+def headers_complete(cycles: list[Cycle], frames: list[Frame], line: int) -> dict[int, int]:
+    """Of each frame: the cycle of the last word without a message, to that of the word that completes its header."""
+    begun, inside = [], False
+    for now, cycle in enumerate(cycles):
+        word = cycle.words[line]
+        if word is not None:
+            if not inside:
+                begun.append(now)
+            inside = not FRAME_WORD.unpack(word)["last"]
+    size = net.UDP_PAYLOAD_OFFSET + mold.HEADER_SIZE
+    first, second = ((end - 1) // WORD_BYTES for end in (size, size + net.VLAN_SIZE))
+    return {
+        start + first: start + (second if frame.data[12:14] == net.ETHERTYPE_VLAN.to_bytes(2, "big") else first)
+        for start, frame in zip(begun, frames, strict=True)
+    }
+
+
+@cocotb.test()
+async def latency_is_what_the_table_says(dut: Any) -> None:
+    """Of words, messages and notices on either line, tagged or not, however messages and notices fall into words."""
+    from tickgate.gateware.feed import Feed
+
+    await cocotb_lib.start(dut)
+    found = cocotb_lib.Latencies()
+    names = {Notice.GAP: "gap", Notice.FCS: "fcs"}
+    for line, port in enumerate(("i_a", "i_b")):
+        rng = random.Random(f"{cocotb_lib.seed()} latency {line}")
+        frames = [dataclasses.replace(frame, port=line) for frame in feed_scenarios.traffic(rng, 300)]
+        seq = 1 << 32
+        for _ in range(40):  # marks among the densest messages, behind a gap each
+            packet = packet_bytes(seq, [message(rng, MIN_BLOCK) for _ in range(16)])
+            frames.append(Frame(udp_frame(packet, vlan=rng.random() < 0.5), line, mark=seq + rng.randrange(1, 16)))
+            seq += 17
+        cycles = feed_scenarios.plan(frames)
+        complete = headers_complete(cycles, frames, line)
+        seen = await run(dut, cycles)
+        for now, word in seen.words:
+            if word["notice"] != Notice.NEW_SESSION:
+                gap = word["notice"] == Notice.GAP
+                since = complete[word["stamp"]] if gap else word["stamp"]
+                found.add(port, "o", names.get(Notice(word["notice"]), "word"), now - since)
+        for now, record in seen.trace:
+            what = "message" if record["item"] == FeedItem.MESSAGE else names.get(Notice(record["notice"]))
+            if what:
+                found.add(port, "trace", what, now - (complete[record["stamp"]] if what == "gap" else record["stamp"]))
+    found.hold(Feed.latency_cycles)

@@ -11,13 +11,13 @@ from cocotb.triggers import RisingEdge
 from tickgate.sim import cocotb_lib, itch_scenarios
 from tickgate.sim.cocotb_lib import StreamMonitor
 from tickgate.sim.itch_scenarios import Item, untimed
-from tickgate.sw.spec.events import EVENT, FEED_WORD, ITCH_TRACE, ItchStatus
+from tickgate.sw.spec.events import EVENT, FEED_WORD, ITCH_TRACE, ItchStatus, Notice
 from tickgate.sw.spec.records import Record, RecordField
 from tickgate.sw.spec.rows import SYMBOL_ROW
 from tickgate.sw.spec.sizes import Sizes
 
 STAGE = "itch"
-EXPECTED_TESTS = 3
+EXPECTED_TESTS = 4
 #: Faults that want many messages or back-pressure, and two that any traffic shows; tests/gateware has the others too.
 FAULTS = {
     "wrong_lane": "random_traffic_equals_the_model",
@@ -50,6 +50,7 @@ class Run:
 
     def __init__(self, dut: Any):
         self.trace: list[tuple[int, dict[str, int]]] = []
+        self.events: list[tuple[int, dict[str, int]]] = []
         self.lost = 0
         self.counters: dict[str, int] = {}
         self._dut = dut
@@ -70,6 +71,8 @@ class Run:
             await RisingEdge(dut.clk)
             if int(dut.trace__valid.value):
                 self.trace.append((now, ITCH_TRACE.unpack(int(dut.trace__payload.value))))
+            if int(dut.o__valid.value) and int(dut.o__ready.value):
+                self.events.append((now, EVENT.unpack(int(dut.o__payload.value))))
             self.lost += int(dut.event_overflow.value)
         self.counters = _counters().unpack(int(dut.counters.value))
 
@@ -150,3 +153,35 @@ async def a_stalled_book_loses_no_event_in_silence(dut: Any) -> None:
     wanted = iter(events)
     for event in monitor.items:
         assert untimed(event) in wanted, f"event {event['seq']} is out of order or wrong"
+
+
+@cocotb.test()
+async def latency_is_what_the_table_says(dut: Any) -> None:
+    """From the word that ends a message to its record and to its event, with and without notices in the way."""
+    from tickgate.gateware.itch import Itch
+
+    await cocotb_lib.start(dut)
+    rng = random.Random(cocotb_lib.seed())
+    await cocotb_lib.reset(dut)
+    dut.o__ready.value = 1
+    items = list(itch_scenarios.traffic(rng, 600, _LOCATES))
+    for seq in range(601, 1_200):  # as dense as can be
+        notice = rng.choice((Notice.MARK, Notice.SYNC, Notice.NONE, Notice.NONE))
+        items.append(Item(itch_scenarios.message(rng, _LOCATES, rng.choice(b"SW")), seq, notice))
+    words = list(itch_scenarios.feed_words(rng, items, packet=12))
+    run = Run(dut)
+    await run.words(words)
+    ended, seq = {}, 0
+    for now, values in enumerate(words):
+        if values and values.get("end"):
+            ended[seq] = now
+        if values and values.get("start"):
+            seq = values["seq"]
+    found = cocotb_lib.Latencies()
+    for now, record in run.trace:
+        if record["status"] != ItchStatus.NOTICE:
+            found.add("i", "trace", "message", now - ended[record["seq"]])
+    for now, event in run.events:
+        if event["itch_type"]:
+            found.add("i", "o", "event", now - ended[event["seq"]])
+    found.hold(Itch.latency_cycles)

@@ -9,13 +9,16 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from tickgate.sim import cocotb_lib
-from tickgate.sim.order_scenarios import Cycle, Stimulus, check, check_with_scapy
+from tickgate.sim.order_scenarios import Cycle, Stimulus, check, check_with_scapy, peer_row, session_row
 from tickgate.sw.model import orders as model
 from tickgate.sw.spec import events
+from tickgate.sw.spec.events import FRAME_WORD, ORDER
+from tickgate.sw.spec.rows import PEER_ROW, SESSION_ROW
 from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.units import WORD_BYTES
 
 STAGE = "orders"
-EXPECTED_TESTS = 3
+EXPECTED_TESTS = 4
 FAULTS = {
     "checksum_carry_lost": "orders_and_host_messages_match_the_model",
     "ip_carry_lost": "orders_and_host_messages_match_the_model",
@@ -119,3 +122,62 @@ async def kill_lets_no_first_word_out(dut: Any) -> None:
         killed += outcome.items[events.OrderItem.KILLED]
         completed += outcome.completed_after_kill
     assert killed > 20 and completed > 20, f"{killed} orders were killed, {completed} completed"
+
+
+@cocotb.test()
+async def latency_is_what_the_table_says(dut: Any) -> None:
+    """An order alone, and one in each phase of the longest host message; what follows from words on the way out."""
+    from tickgate.gateware.lib.segments import HEADERS_SIZE
+    from tickgate.gateware.orders import INJECT_SIZE_MAX, Orders
+
+    rng = random.Random(cocotb_lib.seed())
+    found = cocotb_lib.Latencies()
+    message = cocotb_lib.frame_words(bytes(INJECT_SIZE_MAX))
+    await cocotb_lib.start(dut)
+    session = session_row(rng, False)
+    await cocotb_lib.write_row(dut, "cfg_session", SESSION_ROW, session)
+    await cocotb_lib.write_row(dut, "cfg_peer", PEER_ROW, peer_row(rng, session["next_seq"], 1 << 24))
+    await cocotb_lib.idle(dut, 20)
+    dut.o__ready.value = 1
+    dut.i__payload.value = ORDER.pack(dict.fromkeys((f.name for f in ORDER.fields), 1))
+
+    async def first_words(order_at: int | None, host: bool) -> list[int]:
+        """Cycles of the first words of the frames that leave, the order valid from cycle `order_at` on."""
+        waiting = list(message) if host else []
+        first: list[int] = []
+        moved: int | None = None
+        ended: int | None = None
+        inside = False
+        for now in range(100):
+            dut.i_inject__valid.value = int(bool(waiting))
+            if waiting:
+                dut.i_inject__payload.value = FRAME_WORD.pack(waiting[0])
+            if now == order_at:
+                dut.i__valid.value = 1
+            await RisingEdge(dut.clk)
+            if waiting and int(dut.i_inject__ready.value):
+                waiting.pop(0)
+            if int(dut.i__ready.value):
+                dut.i__valid.value = 0
+            for port, since in (("o_copy", moved), ("done", ended)):
+                there = int((dut.o_copy__valid if port == "o_copy" else dut.done).value)
+                assert there == (since is not None), f"cycle {now}: {port} is {there}"
+                if since is not None:
+                    found.add("o", port, "any", now - since)
+            moved = ended = None
+            if int(dut.o__valid.value):
+                moved = now
+                if not inside:
+                    first.append(now)
+                inside = not FRAME_WORD.unpack(int(dut.o__payload.value))["last"]
+                if not inside and len(first) == 1 + host:  # the order's last word
+                    ended = now
+        return first
+
+    (order,) = await first_words(20, False)
+    found.add("i", "o", "idle", order - 20)
+    (begun,) = await first_words(None, True)
+    for phase in range((HEADERS_SIZE + INJECT_SIZE_MAX) // WORD_BYTES):  # of each word of the host's frame
+        _, order = await first_words(begun + phase, True)
+        found.add("i", "o", "behind_inject", order - begun - phase)
+    found.hold(Orders.latency_cycles)

@@ -19,7 +19,7 @@ from tickgate.sw.spec.units import CORE_CLOCK_HZ
 from tickgate.sw.spec.version import release_word
 
 STAGE = "registers"
-EXPECTED_TESTS = 6
+EXPECTED_TESTS = 7
 FAULTS = {
     "any_key_arms": "kill_switch_is_up_after_reset_and_only_the_key_clears_it",
     "reset_armed": "kill_switch_is_up_after_reset_and_only_the_key_clears_it",
@@ -235,3 +235,47 @@ async def now_is_read_in_one_piece(dut: Any) -> None:
         assert value == at + 1, f"now is {value:#x}, the cycle was {at + 1:#x}"
         values.append(value)
     assert values[0] >> 32 == 0 and values[-1] >> 32 == 1
+
+
+@cocotb.test()
+async def latency_is_what_the_table_says(dut: Any) -> None:
+    """What a write changes, changes in the cycle behind it; a read is answered after the stated cycles."""
+    from tickgate.gateware.registers import Registers
+
+    await cocotb_lib.start(dut)
+    found = cocotb_lib.Latencies()
+
+    async def measure(address: int, value: int, *signals: Any) -> list[int]:
+        """Cycles from a write to a change of each signal."""
+        await cocotb_lib.idle(dut, 3)
+        before = [int(signal.value) for signal in signals]
+        await write(dut, address, value)  # this edge ends the cycle of the write
+        cycles = [0 if int(s.value) != was else None for s, was in zip(signals, before, strict=True)]
+        for cycle in range(1, 6):
+            await RisingEdge(dut.clk)
+            for n, (signal, was) in enumerate(zip(signals, before, strict=True)):
+                if cycles[n] is None and int(signal.value) != was:
+                    cycles[n] = cycle
+        assert None not in cycles, f"a write to {address:#x} changed nothing"
+        return [c for c in cycles if c is not None]
+
+    for name, value in (("arm", ARM_KEY), ("kill", 1)):
+        found.add("bus", "kill", "write", (await measure(BY_NAME[name].offset, value, dut.kill))[0])
+    found.add("bus", "clear", "write", (await measure(BY_NAME["clear"].offset, 1, dut.clear))[0])
+    for record, _ in rows.ROWS:
+        port = f"cfg_{record.name.removesuffix('_row')}"
+        ones = {f.name: (1 << f.bits) - 1 for f in record.fields}
+        *shadows, (commit, select) = spec.row_writes(record, ones, 0)
+        for address, value in shadows:
+            cycles = await measure(address, value, getattr(dut, f"{port}__row"))
+            found.add("bus", port, "shadow", cycles[0])
+        cycles = await measure(commit, select, getattr(dut, f"{port}__commit"))
+        found.add("bus", port, "commit", cycles[0])
+    for _ in range(3):
+        dut.bus__addr.value, dut.bus__r_en.value = BY_NAME["status"].offset, 1
+        for cycle in range(8):
+            await RisingEdge(dut.clk)
+            dut.bus__r_en.value = 0
+            if int(dut.bus__r_valid.value):
+                found.add("bus__r_en", "bus__r_valid", "read", cycle)
+    found.hold(Registers.latency_cycles)

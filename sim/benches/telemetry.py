@@ -15,7 +15,7 @@ from tickgate.sw.spec.events import TRACES, FeedItem, OrderItem, TriggerFlag, Tr
 from tickgate.sw.spec.sizes import Sizes
 
 STAGE = "telemetry"
-EXPECTED_TESTS = 3
+EXPECTED_TESTS = 4
 FAULTS = {
     "loss_not_counted": "loss_is_counted_to_the_last_record",
     "every_one_more": "records_arrive_whole_and_in_order",
@@ -198,3 +198,30 @@ async def histograms_count_every_latency(dut: Any) -> None:
             await RisingEdge(dut.clk)
             got.append(int(dut.bin_count.value))
         assert got == want, f"{stage}: {got}, not {want}"
+
+
+@cocotb.test()
+async def latency_is_what_the_table_says(dut: Any) -> None:
+    """The count of a bin is there in the cycle behind its selection, and not sooner."""
+    from tickgate.gateware.telemetry import Telemetry
+
+    rng = random.Random(cocotb_lib.seed())
+    await play(dut, rng, 300, 0.9, cocotb_lib.never, 0, 0)
+    counts = []
+    for select in range(len(telemetry.HISTOGRAM_STAGES) * telemetry.BINS):
+        dut.bin_select.value = select
+        await cocotb_lib.idle(dut, 3)
+        counts.append(int(dut.bin_count.value))
+    found = cocotb_lib.Latencies()
+    for select in range(1, len(counts)):
+        if counts[select] == counts[select - 1]:
+            continue
+        dut.bin_select.value = select - 1
+        await cocotb_lib.idle(dut, 3)
+        dut.bin_select.value = select
+        for cycle in range(4):
+            await RisingEdge(dut.clk)
+            if int(dut.bin_count.value) == counts[select]:
+                found.add("bin_select", "bin_count", "read", cycle)
+                break
+    found.hold(Telemetry.latency_cycles)

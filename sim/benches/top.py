@@ -16,7 +16,7 @@ from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, counter_names
 from tickgate.sw.spec.sizes import Sizes
 
 STAGE = "top"
-EXPECTED_TESTS = 3
+EXPECTED_TESTS = 4
 SIZES = Sizes(slots=4, orders=1024, levels=256, stash=16)
 FAULTS = {
     "wiring.done_without_rejects": "every_stage_matches_the_model_and_the_twin",
@@ -415,3 +415,42 @@ async def reset_in_mid_run_stops_everything_at_once(dut: Any) -> None:
     found = again.frames()
     assert found and not loaded["orders"].size
     check_with_scapy([frame for _, frame in found])
+
+
+@cocotb.test()
+async def latency_is_what_the_table_says(dut: Any) -> None:
+    """A kill in the cycle of an order's first word comes too late for it, one in the cycle before does not."""
+    from tickgate.gateware.top import Top
+
+    rng = random.Random(cocotb_lib.seed())
+    frames, config = session(cocotb_lib.seed() * 16, 600)
+
+    async def first_word(kill_at: int | None) -> int | None:
+        """Cycle, from the first frame on, in which the first order's first word is presented."""
+        recorded = await begin(dut, rng, cocotb_lib.never, config)
+        began = recorded.cycle
+
+        async def strike(cycles: int) -> None:
+            await cocotb_lib.idle(dut, cycles)
+            for bus in ("bus", "bus_b"):
+                getattr(dut, f"{bus}__addr").value = BY_NAME["kill"].offset
+                getattr(dut, f"{bus}__w_en").value = 1
+            await RisingEdge(dut.clk)
+            dut.bus__w_en.value = dut.bus_b__w_en.value = 0
+
+        if kill_at:
+            cocotb.start_soon(strike(kill_at))
+        for at in range(len(frames)):
+            await recorded.frames_in(frames.select(at, at + 1), GAP_CYCLES)
+            if recorded.presented or kill_at and recorded.cycle - began > kill_at + 200:
+                break
+        await recorded.rest()
+        return recorded.presented[0] - began if recorded.presented else None
+
+    alone = await first_word(None)
+    assert alone is not None, "no order left"
+    stops = [before for before in (0, 1) if await first_word(alone - before) != alone]
+    assert stops, "a kill in the cycle before an order's first word does not stop it"
+    found = cocotb_lib.Latencies()
+    found.add("bus", "o_orders", "kill", min(stops))
+    found.hold(Top.latency_cycles)

@@ -237,21 +237,41 @@ async def random_updates_match_the_model(dut: Any) -> None:
 @cocotb.test()
 async def latency_is_what_the_table_says(dut: Any) -> None:
     """An update and the intent that it fires leave together, always after the same number of cycles."""
+    from tickgate.gateware.trigger import Trigger
+
     row = {"kind": TriggerKind.TAKE, "threshold_e4": 1000, "rearm": Rearm.COOLDOWN}
+    gate = {"intent_limit_valid": 1, "intent_limit_cycles": 1000}
     blank = dict.fromkeys((f.name for f in events.BOOK_UPDATE.fields), 0)
-    scenario = [Inputs(row=(0, row))]
-    entries = []
-    for gap in range(12):
+    scenario = [Inputs(row=(0, row), gate=gate)]
+    updates, fires, ends = [], [], []
+
+    def fire() -> int:
         for price in (2000, 1000):
-            entries.append(len(scenario))
+            updates.append(len(scenario))
             update = {**blank, "ask_px_e4": price, "bbo_changed": 1, "itch_type": ord("A"), "seq": len(scenario)}
             scenario.append(Inputs(update=update))
-        scenario += [Inputs() for _ in range(gap)]
-        scenario += [Inputs() for _ in range(8)]
+        return updates[-1]
+
+    for gap in range(12):
+        fires.append(fire())
+        if gap % 2:  # a second intent, which waits until the first one has ended
+            fire()
+        scenario += [Inputs() for _ in range(gap + 8)]
+        if gap % 2:
+            ends.append(len(scenario))
+            scenario += [Inputs(done=True), *(Inputs() for _ in range(gap))]
         scenario.append(Inputs(done=True))
+    scenario += [Inputs() for _ in range(8)]
     seen = await play(dut, scenario)
-    assert [cycle for cycle, _ in seen.updates] == [entry + LATENCY_CYCLES for entry in entries]
-    assert [cycle for cycle, _ in seen.intents] == [entry + LATENCY_CYCLES for entry in entries[1::2]]
+    intents = [cycle for cycle, _ in seen.intents]
+    found = cocotb_lib.Latencies()
+    for (cycle, _), update in zip(seen.updates, updates, strict=True):
+        found.add("i", "o_book", "any", cycle - update)
+    for cycle, fired in zip([c for c in intents if c - 1 not in ends], fires, strict=True):
+        found.add("i", "o_intents", "sent", cycle - fired)
+    for end in ends:
+        found.add("done", "o_intents", "emit", next(c for c in intents if c > end) - end)
+    found.hold(Trigger.latency_cycles)
 
 
 @cocotb.test()

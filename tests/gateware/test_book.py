@@ -261,8 +261,36 @@ def test_book_takes_an_event_every_second_cycle_and_answers_after_the_stated_lat
         name = "replace" if e.kind == EventKind.REPLACE else "any"
         assert (told - taken,) * 2 == run.dut.latency_cycles["i", "o", name]
         if n:
-            pace = 4 if events[n - 1].kind == EventKind.REPLACE else 2
-            assert taken - run.taken_at[n - 1] == pace
+            assert taken - run.taken_at[n - 1] == pace(events[n - 1], e)
+
+
+def pace(before, event_):
+    """Cycles between two events that the book may take at its best speed."""
+    if before.every_slot and event_.every_slot:
+        return 1
+    return 4 if before.kind == EventKind.REPLACE else 2
+
+
+def test_book_events_of_every_slot_in_every_cycle_among_others_equal_the_model():
+    rng = random.Random(9)
+    flow = iter(Flow(9, TINY, ROWS, Mix(wrong=0.1)))
+    notices = (Notice.NONE, Notice.GAP, Notice.FCS, Notice.MARK, Notice.SYNC)
+    bits = (SymbolState.CLOSED, SymbolState.BREAKER, SymbolState.CLOSED | SymbolState.BREAKER)
+    events = []
+    for _ in range(60):
+        for _ in range(rng.choice((1, 2, 3, 20))):
+            if rng.random() < 0.5:
+                events.append(notice(rng.choice(notices)))
+            else:
+                change = {"state_op": rng.randrange(2), "state_bits": int(rng.choice(bits))}
+                events.append(event(EventKind.STATE, 0, rng.choice("SW"), every_slot=1, **change))
+        events += [next(flow) for _ in range(rng.choice((1, 1, 2, 5)))]
+    events = [e._replace(seq=n, stamp=3 * n) for n, e in enumerate(events, 1)]
+    run = Run(events)
+    expect_model(run, events)
+    gaps = [later - taken for taken, later in zip(run.taken_at, run.taken_at[1:], strict=False)]
+    assert gaps == [pace(*pair) for pair in zip(events, events[1:], strict=False)]
+    assert gaps.count(1) > 100
 
 
 def test_book_hazards_on_one_order_level_and_row_follow_each_other_at_the_closest():

@@ -5,6 +5,7 @@ import pytest
 from tickgate.sim import cocotb_run
 
 SEED = 1
+LATENCY_TEST = "latency_is_what_the_table_says"
 
 
 @pytest.mark.parametrize("stage", cocotb_run.STAGES)
@@ -12,3 +13,4 @@ def test_bench_of_every_stage_passes(stage, tmp_path):
     result = cocotb_run.run(stage, seed=SEED, work=tmp_path)
     assert not result.failed, "\n".join(f"{name}: {message}" for name, message in result.failed.items())
     assert len(result.passed) == cocotb_run.bench_module(stage).EXPECTED_TESTS
+    assert LATENCY_TEST in result.passed  # it holds the least and the most of every row of the stage's table

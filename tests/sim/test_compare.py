@@ -1,5 +1,6 @@
 """Gateware equals the models, after every message, on real and generated sessions; and the comparison bites."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tickgate.sim.compare.result import CompareResult
 from tickgate.sim.compare.run import CompareOptions, compare, update_latency
 from tickgate.sim.device import Device
 from tickgate.sw.files.binaryfile import open_writer
+from tickgate.sw.files.block import block_of
 from tickgate.sw.files.packer import Packer
 from tickgate.sw.generate import FaultOptions, SessionOptions, apply_faults, blocks
 from tickgate.sw.model.book import BookView
@@ -22,7 +24,7 @@ from tickgate.sw.model.demo_config import demo_config
 from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
 from tickgate.sw.model.survey import Selection
-from tickgate.sw.spec import defaults
+from tickgate.sw.spec import defaults, itch
 from tickgate.sw.spec.events import TriggerFlag
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
 from tickgate.sw.spec.rows import SYMBOL_ROW
@@ -136,6 +138,30 @@ def test_compare_with_the_order_port_held_up_is_equal_and_intents_wait(session, 
         counters = device.counters()
     assert run.result.first_mismatch is None
     assert counters["intents_held"] > 0 and counters["intents_too_old"] + counters["intents_busy"] > 0
+
+
+def test_compare_of_the_shortest_messages_back_to_back_loses_no_event(session, session_config):
+    """Nothing on the wire is denser than messages of 12 bytes, and each of these concerns every slot."""
+    rng = random.Random(12)
+    start = [message[:5] + bytes(6) + message[11:] for block in session for message in block][:4_000]  # at one time
+    shortest = [
+        lambda: itch.SYSTEM_EVENT.pack(stock_locate=0, tracking_number=0, timestamp_ns=0, event_code=b"Q"),
+        lambda: itch.MWCB_STATUS.pack(stock_locate=0, tracking_number=0, timestamp_ns=0, breached_level=b"1"),
+        lambda: b"A" + bytes(11),  # of a wrong length
+        lambda: b"D" + bytes(11),
+    ]
+    dense = [rng.choice(shortest)() for _ in range(6_000)]
+    mixed = [rng.choice(shortest)() if rng.random() < 0.6 else rng.choice(start) for _ in range(6_000)]
+    with Device(MEDIUM) as device:
+        run = comparison(device, replace(session_config, actions=()))
+        run.begin()
+        for frames in Packer(packet_bytes=1_472).pack_all([block_of([*start, *dense, *mixed])]):
+            run.run(frames)
+        run.finish()
+        counters = device.counters()
+    assert run.result.first_mismatch is None
+    assert run.result.messages == 16_000
+    assert counters["drop_event_overflow"] == 0
 
 
 def test_compare_demo_configuration_reaches_every_active_reason(session, session_config):

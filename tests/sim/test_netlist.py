@@ -119,16 +119,15 @@ endmodule
     assert found.unused_inputs() == ["b"]
 
 
-@pytest.mark.parametrize("keyword", ["case", "casez", "casex"])
-def test_branches_of_every_kind_of_case_are_followed(keyword):
-    text = f"""module dut(clk, rst, s, a, b, y);
+def case_of(keyword):
+    return f"""module dut(clk, rst, s, a, b, y);
   input clk; wire clk; input rst; wire rst;
   input [1:0] s; wire [1:0] s; input a; wire a; input b; wire b;
   output y; reg y;
   always @* begin
     y = 1'h0;
     {keyword} (s)
-      2'b{"10" if keyword == "case" else "1?"}:
+      2'b{"1?" if keyword[-1] in "zx" else "10"}:
           y = a;
       2'h1:
           y = b;
@@ -136,9 +135,18 @@ def test_branches_of_every_kind_of_case_are_followed(keyword):
   end
 endmodule
 """
-    found = Netlist(text, "dut")
+
+
+@pytest.mark.parametrize("keyword", ["case", "casez", "casex"])
+def test_branches_of_every_kind_of_case_are_followed(keyword):
+    found = Netlist(case_of(keyword), "dut")
     assert found.unregistered_inputs("y") == ["a", "b", "s"]
     assert found.unused_inputs() == []
+
+
+def test_a_statement_that_pyverilog_passes_over_is_no_silence():
+    with pytest.raises(NotImplementedError, match="dut has a UniqueCaseStatement"):
+        Netlist(case_of("unique case"), "dut")
 
 
 def test_an_expression_that_is_not_understood_is_no_silence(netlist, monkeypatch):
