@@ -206,6 +206,21 @@ static int packet_reclaim(tg_port *port) {
 
 static int packet_check(tg_port *port) { return tg_link_check(port); }
 
+/* Rare things that a receiver which finds nothing has time for. */
+static int idle(packet_port *p) {
+    tg_port *port = &p->base;
+    if ((++port->idle & 255u) == 0) {
+        packet_reclaim(port);
+        /* What the kernel had no memory for, or no link, still waits. */
+        if (p->tx_done != p->tx_next && TG_ACQUIRE(&HEAD(p->tx, p->tx_done, p)->tp_status) == TP_STATUS_SEND_REQUEST)
+            p->link_error = -kick(p);
+    }
+    if (port->idle < TG_IDLE_CHECK)
+        return 0;
+    port->idle = 0;
+    return packet_check(port);
+}
+
 static int packet_recv_burst(tg_port *port, tg_frame *frames, unsigned n) {
     packet_port *p = (packet_port *)port;
     n = n > TG_BURST_MAX ? TG_BURST_MAX : n;
@@ -214,13 +229,8 @@ static int packet_recv_burst(tg_port *port, tg_frame *frames, unsigned n) {
         port->idle = 0;
         return got;
     }
-    if (!port->wait_ms || n == 0) {
-        if (TG_UNLIKELY(++port->idle >= TG_IDLE_CHECK)) {
-            port->idle = 0;
-            return packet_check(port);
-        }
-        return 0;
-    }
+    if (!port->wait_ms || n == 0)
+        return idle(p);
     int ready = tg_poll_in(port->fd, port->wait_ms);
     if (ready < 0)
         return tg_fail(port, -ready, "wait", 0);
