@@ -295,8 +295,7 @@ static int packet_send_burst(tg_port *port, const tg_frame *frames, unsigned n) 
         struct tpacket2_hdr *h = HEAD(p->tx, p->tx_next, p);
         memcpy((uint8_t *)h + TX_OFFSET, f->data, f->len);
         h->tp_len = f->len;
-        tg_own(port, f->slot, TG_USER, TG_TX); /* its copy is in the ring by now */
-        put_back(p, f->slot, TG_TX);
+        tg_own(port, f->slot, TG_USER, TG_TX);
         TG_RELEASE(&h->tp_status, (uint32_t)TP_STATUS_SEND_REQUEST);
         p->tx_next++;
         port->counted.tx_bytes += f->len;
@@ -304,6 +303,9 @@ static int packet_send_burst(tg_port *port, const tg_frame *frames, unsigned n) 
     port->counted.tx_frames += i;
     if (p->tx_done != p->tx_next) {
         int kicked = kick(p);
+        /* Their copies are in the ring. After the kick, because another core has the lines of a received one. */
+        for (unsigned sent = 0; sent < i; sent++)
+            put_back(p, frames[sent].slot, TG_TX);
         if (TG_UNLIKELY(kicked < 0)) {
             if (i == 0)
                 return tg_fail(port, -kicked, "send", 0);

@@ -406,7 +406,6 @@ static int shm_send_burst(tg_port *port, const tg_frame *frames, unsigned n) {
             memcpy(data, f->data, f->len);
             tg_own(port, copy, TG_COMPLETION, TG_TX);
             tg_own(port, slot, TG_USER, TG_FILL);
-            give_back(s, slot);
             slot = copy;
         } else {
             data = d->data + ((size_t)slot << s->shift);
@@ -420,6 +419,8 @@ static int shm_send_burst(tg_port *port, const tg_frame *frames, unsigned n) {
         e->stamp = f->stamp;
         TG_RELEASE(&e->sequence, d->work_next + 1);
         d->work_next++;
+        if (f->slot > s->mask) /* after what the peer waits for */
+            give_back(s, f->slot);
         port->counted.tx_bytes += f->len;
     }
     port->counted.tx_frames += i;
