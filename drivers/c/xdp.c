@@ -482,7 +482,7 @@ static int idle(xdp_port *x) {
         lend_slots(x);
     if (TG_RELAXED(x->fill.flags) & XDP_RING_NEED_WAKEUP)
         recvfrom(port->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
-    if ((++port->idle & 255u) == 0) {
+    if ((++port->idle & 255u) == 8) {
         xdp_reclaim(port);
         if (x->tx.next != TG_ACQUIRE(x->tx.consumer)) {
             int result = kick(x);
@@ -555,7 +555,9 @@ static int xdp_send_burst(tg_port *port, const tg_frame *frames, unsigned n) {
         if (again < 0)
             return tg_fail(port, -again, "send", 0);
     }
-    xdp_reclaim(port);
+    /* On a TAP another core writes the completion ring: with slots to spare it is read when nothing else is to do. */
+    if (n == 0 || x->free_count < x->lend / 4)
+        xdp_reclaim(port);
     unsigned i;
     for (i = 0; i < n; i++) {
         const tg_frame *f = &frames[i];
