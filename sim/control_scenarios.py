@@ -77,13 +77,15 @@ def _frame(rng: random.Random, host: int, nonce: int, sequence: int, last: bytes
     if kind == "stale":
         return _request(rng, nonce, sequence + rng.choice((2, -1, 1 << 31)) & 0xFFFFFFFF, host), False
     if kind == "refused":
-        what = rng.randrange(4)
+        what = rng.randrange(3)
         if what == 0:
             request[15] = rng.choice((0, 4, 9, 0x7F, 0x81, 0x82, 0xFF))
         elif what == 1:
             request[28] = rng.choice((13, 14, 16, 200, 255, request[28] + 1, 12))
-        elif what == 2 and request[28]:
-            request[32 + 8 * rng.randrange(request[28]) + rng.randrange(4)] ^= 1 << rng.randrange(8)
+        elif request[28]:
+            at = 32 + 8 * rng.randrange(request[28])
+            wrong = rng.choice((1, 2, 1 << 12, 1 << 31, 1 << rng.randrange(32)))
+            request[at : at + 4] = (int.from_bytes(request[at : at + 4], "big") ^ wrong).to_bytes(4, "big")
     elif kind == "cut":
         del request[rng.choice((1, 7, 8, 12, 13, 14, 15, 16, 20, 24, 31)) :]
     elif kind == "short":  # cut or prolonged behind the header: entries may be missing, or padding follows

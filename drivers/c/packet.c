@@ -206,6 +206,21 @@ static int packet_reclaim(tg_port *port) {
 
 static int packet_check(tg_port *port) { return tg_link_check(port); }
 
+/* Rare things that a receiver which finds nothing has time for. */
+static int idle(packet_port *p) {
+    tg_port *port = &p->base;
+    if ((++port->idle & 255u) == 0) {
+        packet_reclaim(port);
+        /* What the kernel had no memory for, or no link, still waits. */
+        if (p->tx_done != p->tx_next && TG_ACQUIRE(&HEAD(p->tx, p->tx_done, p)->tp_status) == TP_STATUS_SEND_REQUEST)
+            p->link_error = -kick(p);
+    }
+    if (port->idle < TG_IDLE_CHECK)
+        return 0;
+    port->idle = 0;
+    return packet_check(port);
+}
+
 static int packet_recv_burst(tg_port *port, tg_frame *frames, unsigned n) {
     packet_port *p = (packet_port *)port;
     n = n > TG_BURST_MAX ? TG_BURST_MAX : n;
@@ -214,13 +229,8 @@ static int packet_recv_burst(tg_port *port, tg_frame *frames, unsigned n) {
         port->idle = 0;
         return got;
     }
-    if (!port->wait_ms || n == 0) {
-        if (TG_UNLIKELY(++port->idle >= TG_IDLE_CHECK)) {
-            port->idle = 0;
-            return packet_check(port);
-        }
-        return 0;
-    }
+    if (!port->wait_ms || n == 0)
+        return idle(p);
     int ready = tg_poll_in(port->fd, port->wait_ms);
     if (ready < 0)
         return tg_fail(port, -ready, "wait", 0);
@@ -285,8 +295,7 @@ static int packet_send_burst(tg_port *port, const tg_frame *frames, unsigned n) 
         struct tpacket2_hdr *h = HEAD(p->tx, p->tx_next, p);
         memcpy((uint8_t *)h + TX_OFFSET, f->data, f->len);
         h->tp_len = f->len;
-        tg_own(port, f->slot, TG_USER, TG_TX); /* its copy is in the ring by now */
-        put_back(p, f->slot, TG_TX);
+        tg_own(port, f->slot, TG_USER, TG_TX);
         TG_RELEASE(&h->tp_status, (uint32_t)TP_STATUS_SEND_REQUEST);
         p->tx_next++;
         port->counted.tx_bytes += f->len;
@@ -294,6 +303,9 @@ static int packet_send_burst(tg_port *port, const tg_frame *frames, unsigned n) 
     port->counted.tx_frames += i;
     if (p->tx_done != p->tx_next) {
         int kicked = kick(p);
+        /* Their copies are in the ring. After the kick, because another core has the lines of a received one. */
+        for (unsigned sent = 0; sent < i; sent++)
+            put_back(p, frames[sent].slot, TG_TX);
         if (TG_UNLIKELY(kicked < 0)) {
             if (i == 0)
                 return tg_fail(port, -kicked, "send", 0);

@@ -58,6 +58,7 @@ typedef struct {
     uint32_t *free; /* stack of slots that alloc may give */
     uint32_t free_count;
     int side_b, met, named, owner_of_name;
+    pid_t opener; /* a child of it that ends takes no segment away */
 } shm_port;
 
 static size_t direction_bytes(uint32_t ring, uint32_t slot_bytes) {
@@ -180,6 +181,7 @@ static int shm_open_port(tg_port *port, const tg_config *c) {
     char path[96];
     uint32_t ring = c->ring, slot_bytes = c->frame_bytes;
     int result;
+    s->opener = getpid();
     s->side_b = !!(c->flags & TG_SIDE_B);
     s->named = c->fd < 0;
     if (s->named) {
@@ -404,7 +406,6 @@ static int shm_send_burst(tg_port *port, const tg_frame *frames, unsigned n) {
             memcpy(data, f->data, f->len);
             tg_own(port, copy, TG_COMPLETION, TG_TX);
             tg_own(port, slot, TG_USER, TG_FILL);
-            give_back(s, slot);
             slot = copy;
         } else {
             data = d->data + ((size_t)slot << s->shift);
@@ -418,6 +419,8 @@ static int shm_send_burst(tg_port *port, const tg_frame *frames, unsigned n) {
         e->stamp = f->stamp;
         TG_RELEASE(&e->sequence, d->work_next + 1);
         d->work_next++;
+        if (f->slot > s->mask) /* after what the peer waits for */
+            give_back(s, f->slot);
         port->counted.tx_bytes += f->len;
     }
     port->counted.tx_frames += i;
@@ -429,7 +432,7 @@ static void shm_stats(tg_port *port, tg_stats *stats) { *stats = port->counted; 
 static void shm_close(tg_port *port) {
     shm_port *s = (shm_port *)port;
     char path[96];
-    if (port->fd >= 0 && s->named) {
+    if (port->fd >= 0 && s->named && s->opener == getpid()) {
         snprintf(path, sizeof path, "/dev/shm/tickgate-%s", port->name);
         /* Side b clears away what a dead side a has left. */
         if ((s->owner_of_name || (s->side_b && !side_is_alive(port->fd, 0))) && still_named(port->fd, path))

@@ -2,6 +2,7 @@
 #include "backend.h"
 
 #include <arpa/inet.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -226,7 +227,14 @@ static int udp_reclaim(tg_port *port) {
     return 0;
 }
 
-static void udp_stats(tg_port *port, tg_stats *stats) { *stats = port->counted; }
+static void udp_stats(tg_port *port, tg_stats *stats) {
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t size = sizeof memory;
+    *stats = port->counted;
+    /* What the socket's buffer had no room for, as the kernel counts it. */
+    if (port->fd >= 0 && getsockopt(port->fd, SOL_SOCKET, SO_MEMINFO, memory, &size) == 0)
+        stats->rx_dropped += memory[SK_MEMINFO_DROPS];
+}
 
 static void udp_close(tg_port *port) {
     udp_port *u = (udp_port *)port;

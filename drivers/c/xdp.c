@@ -326,19 +326,17 @@ static int attach_best(xdp_port *x, const char *backend) {
     return result;
 }
 
-/* A time of receipt that nobody writes must not be an old one. */
-static inline void clear_stamp(xdp_port *x, uint32_t slot) {
-    if (x->stamps)
-        memset(x->umem + ((size_t)slot << x->shift) + HEAD_ROOM - 8, 0, 8);
-}
-
+/* Lend the kernel slots to receive into. Not on the way from a received frame to the one that is sent for it: another
+ * core reads the fill ring, and the next locked instruction would wait for the line. So a receiver that finds nothing
+ * lends, or one that has run a quarter of the ring behind. */
 static void lend_slots(xdp_port *x) {
     ring *r = &x->fill;
     uint64_t *entries = r->entries;
     while (x->lent < x->lend && x->free_count) {
         uint32_t slot = x->free[--x->free_count];
         tg_own(&x->base, slot, TG_COMPLETION, TG_FILL);
-        clear_stamp(x, slot);
+        if (x->stamps) /* a time of receipt that nobody writes must not be an old one */
+            memset(x->umem + ((size_t)slot << x->shift) + HEAD_ROOM - 8, 0, 8);
         entries[r->next++ & r->mask] = (uint64_t)slot << x->shift;
         x->lent++;
     }
@@ -445,8 +443,6 @@ static int xdp_reclaim(tg_port *port) {
     }
     if (got)
         TG_RELEASE(r->consumer, r->next);
-    if (x->lent < x->lend && got)
-        lend_slots(x);
     return got;
 }
 
@@ -482,17 +478,17 @@ static int xdp_check(tg_port *port) { return tg_link_check(port); }
 /* Rare things that a receiver which finds nothing has time for. */
 static int idle(xdp_port *x) {
     tg_port *port = &x->base;
+    if (x->lent < x->lend && x->free_count)
+        lend_slots(x);
     if (TG_RELAXED(x->fill.flags) & XDP_RING_NEED_WAKEUP)
         recvfrom(port->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
-    if ((++port->idle & 255u) == 0) {
+    if ((++port->idle & 255u) == 8) {
         xdp_reclaim(port);
         if (x->tx.next != TG_ACQUIRE(x->tx.consumer)) {
             int result = kick(x);
             if (result < 0)
                 x->pending = -result;
         }
-        if (x->lent < x->lend)
-            lend_slots(x);
     }
     if (port->idle >= TG_IDLE_CHECK) {
         port->idle = 0;
@@ -506,7 +502,7 @@ static int xdp_recv_burst(tg_port *port, tg_frame *frames, unsigned n) {
     n = n > TG_BURST_MAX ? TG_BURST_MAX : n;
     unsigned got = xdp_take(x, frames, n);
     if (TG_LIKELY(got)) {
-        if (x->lent < x->lend)
+        if (TG_UNLIKELY(x->lent < x->lend - x->lend / 4))
             lend_slots(x);
         port->idle = 0;
         return (int)got;
@@ -540,24 +536,13 @@ static int xdp_alloc(tg_port *port, tg_frame *frames, unsigned n) {
 
 static int xdp_release(tg_port *port, const tg_frame *frames, unsigned n) {
     xdp_port *x = (xdp_port *)port;
-    ring *r = &x->fill;
-    uint64_t *entries = r->entries;
-    int result = 0;
     for (unsigned i = 0; i < n; i++) {
-        uint32_t slot = frames[i].slot;
-        int lend = x->lent < x->lend;
-        if ((result = tg_own(port, slot, TG_USER, lend ? TG_FILL : TG_COMPLETION)) < 0)
-            break;
-        if (lend) {
-            clear_stamp(x, slot);
-            entries[r->next++ & r->mask] = (uint64_t)slot << x->shift;
-            x->lent++;
-        } else {
-            x->free[x->free_count++] = slot;
-        }
+        int result = tg_own(port, frames[i].slot, TG_USER, TG_COMPLETION);
+        if (result < 0)
+            return result;
+        x->free[x->free_count++] = frames[i].slot;
     }
-    TG_RELEASE(r->producer, r->next);
-    return result;
+    return 0;
 }
 
 static int xdp_send_burst(tg_port *port, const tg_frame *frames, unsigned n) {
@@ -570,7 +555,9 @@ static int xdp_send_burst(tg_port *port, const tg_frame *frames, unsigned n) {
         if (again < 0)
             return tg_fail(port, -again, "send", 0);
     }
-    xdp_reclaim(port);
+    /* On a TAP another core writes the completion ring: with slots to spare it is read when nothing else is to do. */
+    if (n == 0 || x->free_count < x->lend / 4)
+        xdp_reclaim(port);
     unsigned i;
     for (i = 0; i < n; i++) {
         const tg_frame *f = &frames[i];

@@ -184,6 +184,18 @@ def test_shm_replaces_what_a_killed_side_a_has_left():
     assert not os.path.exists(SEGMENT)
 
 
+def test_a_child_that_ends_takes_nothing_away():
+    with Port.open(PEER, backend="shm", side="a") as a:
+        child = os.fork()
+        if child == 0:
+            a.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        with Port.open(PEER, backend="shm", side="b") as b:
+            a.send(b"still there")
+            assert receive(b, 1) == [b"still there"]
+
+
 def test_side_b_clears_away_what_a_dead_side_a_has_left():
     process = shm_process("a")
     with Port.open(PEER, backend="shm", side="b"):
