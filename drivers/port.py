@@ -21,6 +21,7 @@ Errors are those of `tickgate.drivers.errors`, each with the command that mends 
 time. Cython modules ``cimport tickgate.drivers._port`` and call c/port.h's functions on ``port.c`` without the GIL.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from tickgate.drivers.errors import UnsupportedError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from tickgate.drivers._port import Port as Port
 else:
     try:
+        if os.environ.get("TICKGATE_PURE"):
+            raise ModuleNotFoundError
         from tickgate.drivers._port import Frame, Port
     except ModuleNotFoundError:
 

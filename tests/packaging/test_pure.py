@@ -77,3 +77,15 @@ print(clock.compiled(), histogram.compiled(), h.count, clock.describe())
 """
     done = packager.run_alone(pure, program, blocked=NOT_IN_BASE)
     assert done.stdout == "False False 1 perf_counter (pure Python)\n", done.stderr
+
+
+def test_ports_say_that_they_are_not_there(packager, pure):
+    program = """
+from tickgate.drivers import errors, port
+try:
+    port.Port.open("lo")
+except errors.UnsupportedError as error:
+    print(error)
+"""
+    done = packager.run_alone(pure, program, blocked=NOT_IN_BASE)
+    assert done.stdout.startswith("the compiled drivers are not installed\n"), done.stderr
