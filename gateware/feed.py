@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.blocks import BLOCK, Blocks
+from tickgate.gateware.lib.counting import counter
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.headers import CAUSES, Headers
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
@@ -165,11 +166,12 @@ class Feed(wiring.Component):
         self._output(m, s, marks, notice)
         self._trace(m, s, marks, notice)
         for name in self.COUNTERS:
+            value = counter(m, self.counters, name)
             for at, (pulse, amount) in enumerate((p, a) for n, p, a in events if n == name):
                 pulsed, by = Signal(name=f"{name}_pulse_{at}"), Signal(Shape.cast(Value.cast(amount).shape()))
                 m.d.sync += [pulsed.eq(pulse), by.eq(amount)]
                 with m.If(pulsed):
-                    m.d.sync += self.counters[name].eq(self.counters[name] + by)
+                    m.d.sync += value.eq(value + by)
         return m
 
     def _packet(self, m, s, headers, arrived, seq_whole, events):
@@ -442,10 +444,13 @@ class Feed(wiring.Component):
         m.d.sync += [
             clock.eq(self.now + 1),
             valid.eq(held_valid | either),
-            record.eq(Mux(held_valid, held.as_value(), first)),
-            held.eq(Mux(held_valid, first, news.as_value())),
             held_valid.eq(Mux(held_valid, either, both)),
         ]
+        with m.If(held_valid | either):
+            m.d.sync += [
+                record.eq(Mux(held_valid, held.as_value(), first)),
+                held.eq(Mux(held_valid, first, news.as_value())),
+            ]
         m.d.comb += [self.trace.valid.eq(valid), self.trace.payload.eq(record), self.trace.payload.cycle.eq(clock)]
 
 

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.counting import counter
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.fifo import Elasticity
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow, layout
@@ -168,12 +169,15 @@ class Itch(wiring.Component):
         m.d.sync += [
             begins.eq(starts),
             ends.eq(valid & word.end),
-            length.eq(word.length),
-            seq.eq(word.seq),
             notice.eq(Mux(valid, word.notice, Notice.NONE)),
-            notice_seq.eq(word.notice_seq),
-            stamp.eq(word.stamp),
         ]
+        with m.If(valid):
+            m.d.sync += [
+                length.eq(word.length),
+                seq.eq(word.seq),
+                notice_seq.eq(word.notice_seq),
+                stamp.eq(word.stamp),
+            ]
         return SimpleNamespace(
             turned=turned, enable=enable, first=first, has=has, begins=begins, ends=ends, length=length, seq=seq,
             notice=notice, notice_seq=notice_seq, stamp=stamp,
@@ -248,12 +252,9 @@ class Itch(wiring.Component):
     def _normalise(self, m, rotated, kept, stamp, head, slot):
         """Stage 3: the record of the message that ended, and the one of a notice, which may have to wait."""
         ends, notice, notice_seq, notice_stamp = Signal(), Signal(3), Signal(64), Signal(64)
-        m.d.sync += [
-            ends.eq(rotated.ends),
-            notice.eq(rotated.notice),
-            notice_seq.eq(rotated.notice_seq),
-            notice_stamp.eq(rotated.stamp),
-        ]
+        m.d.sync += [ends.eq(rotated.ends), notice.eq(rotated.notice)]
+        with m.If(rotated.notice != Notice.NONE):
+            m.d.sync += [notice_seq.eq(rotated.notice_seq), notice_stamp.eq(rotated.stamp)]
         types = head.types
         message, news = Signal(_RECORD), Signal(_RECORD)
         event = message.event
@@ -302,10 +303,13 @@ class Itch(wiring.Component):
         record, valid = Signal(_RECORD), Signal()
         m.d.sync += [
             valid.eq(held_valid | either),
-            record.eq(Mux(held_valid, held.as_value(), first)),
-            held.eq(Mux(held_valid, first, order[1].as_value())),
             held_valid.eq(Mux(held_valid, either, both)),
         ]
+        with m.If(held_valid | either):
+            m.d.sync += [
+                record.eq(Mux(held_valid, held.as_value(), first)),
+                held.eq(Mux(held_valid, first, order[1].as_value())),
+            ]
         return record, valid
 
     def _fields(self, m, event, types, kept):
@@ -380,5 +384,6 @@ class Itch(wiring.Component):
             (ItchStatus.UNKNOWN_TYPE, ItchStatus.WRONG_LENGTH, ItchStatus.UNSUBSCRIBED),
             strict=True,
         ):
+            number = counter(m, self.counters, name)
             with m.If(status[value]):
-                m.d.sync += self.counters[name].eq(self.counters[name] + 1)
+                m.d.sync += number.eq(number + 1)

@@ -7,6 +7,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.counting import counter
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.inject import InjectStore
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow, layout
@@ -25,6 +26,10 @@ from tickgate.sw.spec.units import WORD_BYTES
 
 #: Longest TCP payload of the host; with its headers it fills 128 bytes.
 INJECT_SIZE_MAX = 128 - HEADERS_SIZE
+
+
+#: Cycles for which checksums are added up after their last change: more than any of their trees takes.
+_SUMS_MOVE_CYCLES = 31
 
 
 class Orders(wiring.Component):
@@ -125,32 +130,46 @@ class Orders(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_inject), self._store.i)
         self._registers(m)
         self._session(m)
-        segments = Segments(
-            m,
-            row=self.active,
-            has_firm=self.has_firm,
-            next_seq=self.next_seq,
-            user_ref=self.user_ref,
-            inject_total=self._store.total,
-            inject_length=self._store.length,
-            faults=self._faults,
-        )
         self._arbiter(m)
-        frame_words = segments.frame(
-            m,
-            begin=self.starts,
-            begins_order=self.i.valid,
-            is_order=self.is_order,
-            order=self.order,
-            seq=self.frame_seq,
-            user_ref=self.frame_user_ref,
-            ack=self.frame_ack,
-            window=self.frame_window,
-            total=self.frame_total,
-        )
+        with m.If(self._sums_move(m)):
+            segments = Segments(
+                m,
+                row=self.active,
+                has_firm=self.has_firm,
+                next_seq=self.next_seq,
+                user_ref=self.user_ref,
+                inject_total=self._store.total,
+                inject_length=self._store.length,
+                faults=self._faults,
+            )
+            frame_words = segments.frame(
+                m,
+                begin=self.starts,
+                begins_order=self.i.valid,
+                is_order=self.is_order,
+                order=self.order,
+                seq=self.frame_seq,
+                user_ref=self.frame_user_ref,
+                ack=self.frame_ack,
+                window=self.frame_window,
+                total=self.frame_total,
+            )
         self._output(m, *frame_words)
         self._observe(m)
         return m
+
+    def _sums_move(self, m):
+        """Whether checksums may have something new to add: for a time after what they add has changed.
+
+        What changes it is a session's row, a host message and a frame under way, whose number counts on.
+        """
+        left = Signal(range(_SUMS_MOVE_CYCLES + 1), init=_SUMS_MOVE_CYCLES)
+        some = Signal(init=1)
+        with m.If(self.cfg_session.commit | (self.settling != 0) | self.i_inject.valid | ~self.idle):
+            m.d.sync += [left.eq(_SUMS_MOVE_CYCLES), some.eq(1)]
+        with m.Elif(some):
+            m.d.sync += [left.eq(left - 1), some.eq(left != 1)]
+        return some | self.starts | ~self.idle
 
     def _registers(self, m):
         self.row = Signal(layout(SESSION_ROW))  # as committed
@@ -349,9 +368,10 @@ class Orders(wiring.Component):
             ("intents_killed", self.dropped),
             ("completed_after_kill", ends & self.is_order & (struck | self.kill)),
         ):
-            pulse = Signal(name=f"{name}_pulse")
+            pulse, value = Signal(name=f"{name}_pulse"), counter(m, self.counters, name)
             m.d.sync += pulse.eq(event)
-            m.d.sync += self.counters[name].eq(self.counters[name] + pulse)
+            with m.If(pulse):
+                m.d.sync += value.eq(value + 1)
 
         trace = self.trace.payload
         item = Mux(self.is_order, Mux(self.dropped, OrderItem.KILLED, OrderItem.ORDER), OrderItem.INJECT)

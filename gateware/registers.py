@@ -285,14 +285,16 @@ class Registers(wiring.Component):
         parts = []
         for at, value in leaves.items():
             chosen = Signal(name=f"chosen_{at}")
-            m.d.sync += chosen.eq(self.bus.addr[2:] == at)
+            with m.If(self.bus.r_en):
+                m.d.sync += chosen.eq(self.bus.addr[2:] == at)
             parts.append(Mux(chosen, value, 0))
         depth, valid = 1, asked
         while len(parts) > 1:
             gathered = []
             for at in range(0, len(parts), GROUP):
                 out = Signal(32, name=f"read_{depth}_{at // GROUP}", reset_less=True)
-                m.d.sync += out.eq(reduce(or_, parts[at : at + GROUP]))
+                with m.If(valid):
+                    m.d.sync += out.eq(reduce(or_, parts[at : at + GROUP]))
                 gathered.append(out)
             passed = Signal(name=f"asked_{depth}")
             m.d.sync += passed.eq(valid)

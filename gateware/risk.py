@@ -130,7 +130,7 @@ class Risk(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pipe = Pipe(m)
+        pipe = Pipe(m, valid="valid")
         pipe.put("valid", self.i_intents.valid, 0, reset=True)
         for f in INTENT.fields:
             pipe.put(f.name, self.i_intents.payload[f.name], 0)
@@ -281,11 +281,11 @@ class Risk(wiring.Component):
         """
         commit, select = self._commit(self.cfg_limits)
         pipe.put("load", commit, 0, reset=True)
-        pipe.put("load_slot", select, 0)
+        pipe.put("load_slot", select, 0, when="load")
         pipe.put("session_load", self.cfg_gate.commit, 0, reset=True)
         for name, row in (("load", self.cfg_limits.row), ("session_load", self.cfg_gate.row)):
-            pipe.put(f"{name}_burst", Mux(row.rate_valid, row.rate_burst, 0), 0)
-            pipe.put(f"{name}_period", Mux(row.rate_period_cycles == 0, 1, row.rate_period_cycles), 0)
+            pipe.put(f"{name}_burst", Mux(row.rate_valid, row.rate_burst, 0), 0, when=name)
+            pipe.put(f"{name}_period", Mux(row.rate_period_cycles == 0, 1, row.rate_period_cycles), 0, when=name)
 
         at, before = VERDICT_STAGE, VERDICT_STAGE - 1
         slot, slot_before = (pipe.get("slot", stage)[: self._sizes.slot_bits] for stage in (at, before))

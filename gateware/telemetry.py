@@ -199,7 +199,9 @@ class Telemetry(wiring.Component):
             seen = Signal(layout(TRACES[stage]), name=f"seen_{stage}", reset_less=True)
             valid = Signal(name=f"valid_{stage}")
             port = getattr(self, f"i_{stage}")
-            m.d.sync += [seen.eq(port.payload), valid.eq(port.valid)]
+            m.d.sync += valid.eq(port.valid)
+            with m.If(port.valid):
+                m.d.sync += seen.eq(port.payload)
             queue, missed = self._class(m, stage, number, valid, seen)
             queues.append(queue)
             lost.append(missed)
@@ -211,7 +213,8 @@ class Telemetry(wiring.Component):
         m.d.sync += missing.eq(
             sum(lost[1:], start=lost[0]) if "loss_not_counted" not in self._faults else Cat(lost).any()
         )
-        m.d.sync += self.counters.telemetry_lost.eq(self.counters.telemetry_lost + missing)
+        with m.If(missing.any()):
+            m.d.sync += self.counters.telemetry_lost.eq(self.counters.telemetry_lost + missing)
 
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=65, depth=self._depth)
         self._serialise(m, queues, fifo)
@@ -224,7 +227,9 @@ class Telemetry(wiring.Component):
         m.submodules[f"histogram_{stage}"] = histogram
         timed = Signal(name=f"timed_{stage}")
         late = Signal(32, name=f"late_{stage}", reset_less=True)
-        m.d.sync += [timed.eq(valid & _TIMED[stage](seen)), late.eq(seen.cycle[:32] - seen.stamp[:32])]
+        m.d.sync += timed.eq(valid & _TIMED[stage](seen))
+        with m.If(valid):
+            m.d.sync += late.eq(seen.cycle[:32] - seen.stamp[:32])
         m.d.comb += [
             histogram.valid.eq(timed),
             histogram.latency_cycles.eq(late),
@@ -256,12 +261,13 @@ class Telemetry(wiring.Component):
         entry = Signal(data.StructLayout(fields), name=f"entry_{stage}", reset_less=True)
         m.d.comb += decided.eq(valid & always | offered & (left == 0))
         with m.If(~stuck):
-            m.d.sync += [
-                wanted.eq(decided),
-                entry.slot.eq(slot),
-                entry.number.eq(before),
-                *[entry[name].eq(seen[name]) for name in kept],
-            ]
+            m.d.sync += wanted.eq(decided)
+            with m.If(valid):
+                m.d.sync += [
+                    entry.slot.eq(slot),
+                    entry.number.eq(before),
+                    *[entry[name].eq(seen[name]) for name in kept],
+                ]
         missed = Signal(name=f"missed_{stage}")
         m.d.sync += missed.eq(decided & stuck)
         count = record.size // WORD_BYTES
@@ -304,11 +310,9 @@ class Telemetry(wiring.Component):
             m.d.sync += begins.eq(1)
         for chosen, queue in zip(pick, queues, strict=True):
             m.d.comb += queue.r_en.eq(chosen)
-        m.d.sync += [
-            word.eq(one_hot_mux(pick, [queue.r_data for queue in queues])),
-            first.eq(begins),
-            put.eq(pick.any()),
-        ]
+        m.d.sync += put.eq(pick.any())
+        with m.If(pick.any()):
+            m.d.sync += [word.eq(one_hot_mux(pick, [queue.r_data for queue in queues])), first.eq(begins)]
         m.d.comb += [fifo.w_data.eq(Cat(word, first)), fifo.w_en.eq(put)]
 
     def _frames(self, m, fifo):

@@ -114,7 +114,7 @@ class Trigger(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pipe = Pipe(m)
+        pipe = Pipe(m, valid="valid")
         self._entry(m, pipe)
         for side in (0, 1):
             self._row(m, pipe, side)
@@ -141,8 +141,8 @@ class Trigger(wiring.Component):
         select = self.cfg_trigger.select
         known = select[1:] < self._sizes.slots
         pipe.put("commit", self.cfg_trigger.commit & known, 0, reset=True)
-        pipe.put("commit_side", select[0], 0)
-        pipe.put("commit_slot", select[1 : 1 + self._sizes.slot_bits], 0)
+        pipe.put("commit_side", select[0], 0, when="commit")
+        pipe.put("commit_slot", select[1 : 1 + self._sizes.slot_bits], 0, when="commit")
 
     def _row(self, m, pipe, side):
         """One side's rows: read in stage 0, true or false in stage 3, with what stage 4 needs to fire them."""
@@ -271,15 +271,20 @@ class Trigger(wiring.Component):
         for name in ("quantity", "tif", "display", "capacity"):
             m.d.comb += fresh[name].eq(Mux(row, pipe.get(f"row1_{name}", at), pipe.get(f"row0_{name}", at)))
 
-        limit_cycles = Signal(32)
+        limit_cycles, next_limit_cycles = Signal(32), Signal(32)
+        m.d.comb += next_limit_cycles.eq(limit_cycles)
         with m.If(self.cfg_gate.commit):
             gate = self.cfg_gate.row
-            m.d.sync += limit_cycles.eq(Mux(gate.intent_limit_valid, gate.intent_limit_cycles, 0))
+            m.d.comb += next_limit_cycles.eq(Mux(gate.intent_limit_valid, gate.intent_limit_cycles, 0))
+        m.d.sync += limit_cycles.eq(next_limit_cycles)
 
         busy, free = Signal(), Signal()
         emit, expire, killed = Signal(), Signal(), Signal()
         sent, held, dropped = Signal(), Signal(), Signal()
-        too_old = age_cycles > limit_cycles + (1 if "expire_late" in self._faults else 0)
+        # Compared a cycle ahead: an age above the limit in the next cycle is one at or above it in this.
+        too_old = Signal()
+        most_cycles = next_limit_cycles + (1 if "expire_late" in self._faults else 0)
+        m.d.sync += too_old.eq(age_cycles >= most_cycles)
         m.d.comb += [
             free.eq(~busy | self.done),
             emit.eq(waits & free),
@@ -296,19 +301,18 @@ class Trigger(wiring.Component):
         with m.If(emit | expire | killed):
             m.d.sync += waits.eq(0)
         with m.If(held | (dropped if "busy_overwrites" in self._faults else 0)):
-            m.d.sync += [waits.eq(1), waiting.eq(fresh), age_cycles.eq(1)]
+            m.d.sync += [waits.eq(1), waiting.eq(fresh), age_cycles.eq(1), too_old.eq(most_cycles == 0)]
 
-        m.d.sync += [
-            self.o_intents.valid.eq(sent | emit),
-            self.o_intents.payload.eq(Mux(emit, waiting, fresh)),
-        ]
-        self._report(m, pipe, fires, row, fresh, waiting, (sent, held, dropped), (emit, expire, killed))
+        m.d.sync += self.o_intents.valid.eq(sent | emit)
+        with m.If(fires | waits):
+            m.d.sync += self.o_intents.payload.eq(Mux(emit, waiting, fresh))
+        self._report(m, pipe, fires, row, fresh, (waiting, waits), (sent, held, dropped), (emit, expire, killed))
 
-    def _report(self, m, pipe, fires, row, fresh, waiting, status, fate):
+    def _report(self, m, pipe, fires, row, fresh, wait, status, fate):
         """Trace record and counters of a decision, one cycle after it."""
         at = DECISION_STAGE
         evaluate = pipe.get("evaluate", at)
-        (sent, held, dropped), (emit, expire, killed) = status, fate
+        (waiting, waits), (sent, held, dropped), (emit, expire, killed) = wait, status, fate
         named = emit | expire | killed
         flags = [
             (TriggerFlag.EVAL, evaluate),
@@ -338,8 +342,8 @@ class Trigger(wiring.Component):
             "wait_row": Mux(named, waiting.side, 0),
         }
         m.d.comb += record.cycle.eq(self.now)
-        for name, value in values.items():
-            m.d.sync += record[name].eq(value)
+        with m.If(evaluate | waits | self.done):
+            m.d.sync += [record[name].eq(value) for name, value in values.items()]
         m.d.sync += self.trace.valid.eq(Cat(signal for _, signal in flags).any())
 
         counted = {

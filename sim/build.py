@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tickgate.sim import cache, verilator
+from tickgate.sim import cache, flatten, merging, sinking, verilator
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.events import TRACES
 from tickgate.sw.spec.sizes import Sizes
 
 HARNESS = Path(__file__).with_name("harness.cpp")
 _VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "0", "--noassert", "-Wno-fatal", "-Wno-lint",
-             "-Wno-UNOPTFLAT", "--output-split", "20000", "--prefix", "Vdevice", "--top-module", "device",
-             "--Mdir", "obj")  # fmt: skip
+             "-Wno-UNOPTFLAT", "-fno-split", "-fno-reorder", "--output-split", "20000", "--prefix", "Vdevice",
+             "--top-module", "device", "--Mdir", "obj")  # fmt: skip
 _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVERILATOR=1", "-DVM_COVERAGE=0",
             "-DVM_SC=0", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0", "-DVL_IGNORE_UNKNOWN_ARCH", "-faligned-new",
             "-fcf-protection=none", "-w")  # fmt: skip
@@ -25,7 +25,8 @@ _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVE
 
 def _sources() -> bytes:
     """What of this package decides how a device is built."""
-    return Path(verilator.__file__).read_bytes() + Path(__file__).read_bytes()
+    parts = (verilator, flatten, merging, sinking)
+    return b"".join(Path(part.__file__).read_bytes() for part in parts) + Path(__file__).read_bytes()
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Memory:
     name: str
     width: int
     depth: int
+
+    @property
+    def flat(self) -> Memory:
+        """The same memory in the flat design."""
+        inside = self.module.split(".")[1:]
+        return Memory("device", flatten.SEPARATOR.join([*inside, self.name]), self.width, self.depth)
 
 
 def dump_memories(sizes: Sizes) -> tuple[Memory, ...]:
@@ -128,8 +135,12 @@ def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] =
         if compiler is None:
             raise UserError("no C++ compiler: install the Debian package g++")
         text = to_verilog(Top(sizes, trace=True, faults=faults), name="device")
-        (folder / "device.v").write_text(verilator.merge_registers(verilator.strip_zero_memories(text)))
+        text = verilator.merge_registers(verilator.strip_zero_memories(text))
         memories = dump_memories(sizes)
+        if not waves:  # a waveform is looked at by its hierarchy, and by all of its nets
+            text = sinking.sunk(text, "device")
+            memories = tuple(memory.flat for memory in memories)
+        (folder / "device.v").write_text(text)
         (folder / "public.vlt").write_text(_public(memories))
         waves_flags = ["--trace-vcd"] if waves else []
         verilator.run(

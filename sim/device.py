@@ -6,6 +6,7 @@ Times are core cycles of the simulation; no wall-clock figure of it is a latency
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from tickgate.sw.spec.sizes import Sizes
 
 #: Idle cycles between frames at line rate: 8 preamble + 4 FCS + 12 gap bytes are three words.
 MINIMUM_GAP_CYCLES = 3
+
+#: The device is at rest when nothing has left it for so long.
+QUIET_CYCLES = 64
 
 ORDERS_PORT, TELEMETRY_PORT, CONTROL_PORT = 0, 1, 2
 
@@ -82,6 +86,7 @@ class Device:
         self.sizes = sizes
         self._lib = _library(build.shared_object(sizes, waves=waves, faults=faults))
         self._handle: int | None = self._lib.tg_new()
+        self._quiet = QUIET_CYCLES
         self._dtypes = {stage: record_dtype(record) for stage, record in TRACES.items()}
 
     def close(self) -> None:
@@ -164,18 +169,22 @@ class Device:
         """Lets `cycles` pass without input."""
         self._lib.tg_step(self._handle, cycles)
 
-    def drain(self, quiet: int = 64, limit: int = 1_000_000) -> None:
-        """Steps until nothing has left the device for `quiet` cycles.
+    def drain(self, quiet: int | None = None, limit: int = 1_000_000) -> None:
+        """Steps until nothing has left the device for `quiet` cycles, by default as many as its port's stalls need.
 
         Raises
         ------
         DeviceError: it did not come to rest within `limit` cycles.
         """
-        if self._lib.tg_drain(self._handle, quiet, limit) < 0:
+        if self._lib.tg_drain(self._handle, quiet or self._quiet, limit) < 0:
             raise DeviceError(f"the device did not come to rest within {limit:,} cycles")
 
     def stall(self, share: float, seed: int = 1) -> None:
         """Holds the order port up in a random share of the cycles from now on."""
+        # A word that waits is no rest: that one waits as long as this is as good as impossible.
+        self._quiet = QUIET_CYCLES
+        if 0 < share < 1:
+            self._quiet = max(QUIET_CYCLES, math.ceil(math.log(1e-12) / math.log(share)))
         self._lib.tg_stall(self._handle, seed, round(share * 65536))
 
     def run(self, frames: Frames, *, errors: npt.NDArray[np.uint8] | None = None,

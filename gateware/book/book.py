@@ -118,7 +118,7 @@ class Book(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pipe = Pipe(m)
+        pipe = Pipe(m, valid="valid")
         m.submodules.front = front = Front(self._sizes)
         m.submodules.table = self._table = OrderTable(self._sizes, self._parts(OrderTable))
         m.submodules.pricing = self._pricing = PriceToLevel(self._sizes, self._parts(PriceToLevel))
@@ -222,7 +222,11 @@ class Book(wiring.Component):
         ]
         # The row is captured between stages 1 and 2, so that the price's pipeline begins at a register.
         first = JUDGE_STAGE - LEVEL_STAGES
-        m.d.comb += [self._pricing.price_e4.eq(pipe.get("price_e4", first)), self._pricing.window.eq(reads[0].data)]
+        m.d.comb += [
+            self._pricing.valid.eq(pipe.get("valid", first)),
+            self._pricing.price_e4.eq(pipe.get("price_e4", first)),
+            self._pricing.window.eq(reads[0].data),
+        ]
         pipe.put("tick_e4", reads[1].data.tick_e4, FINAL_STAGE - 1)
         pipe.put("base_e4", reads[1].data.base_e4, FINAL_STAGE - 1)
         m.d.comb += [
@@ -241,8 +245,8 @@ class Book(wiring.Component):
         goes_on = pipe.put("goes_on", ~second | first_taken, before)
         side = 0 if "replace_side_lost" in self._faults else first_side
         pipe.put("new_side", Mux(second, side, pipe.get("side", before)), before)
-        pipe.put("may_add", fine & pipe.get("add", before) & goes_on, before)
-        pipe.put("may_take", fine & pipe.get("take", before), before)
+        pipe.put("may_add", fine & pipe.get("add", before) & goes_on, before, always=True)
+        pipe.put("may_take", fine & pipe.get("take", before), before, always=True)
         pipe.put("whole", (kind != EventKind.EXECUTE) & (kind != EventKind.CANCEL), before)
 
         add, may_add, may_take = pipe.get("add", at), pipe.get("may_add", at), pipe.get("may_take", at)
@@ -275,6 +279,7 @@ class Book(wiring.Component):
             after.price_e4.eq(Mux(add, pipe.get("price_e4", at), old.price_e4)),
             after.qty.eq(Mux(add, qty, old.qty - qty)),
             table.after.eq(after),
+            levels.valid.eq(pipe.get("valid", at)),
             levels.slot.eq(slot),
             # An add's level number is right wherever it is used: then the price is placed.
             levels.side.eq(Mux(add, side, old.side)),
@@ -318,7 +323,7 @@ class Book(wiring.Component):
         placed = (pipe.get("taken", at + 1) | pipe.get("added", at + 1)) & (pipe.get("order_class", at + 1) == _PLACED)
         pipe.put("placed", placed, at + 1)
         m.d.comb += [
-            levels.go.eq(pipe.get("placed", at + 1)),
+            levels.go.eq(pipe.get("valid", at + 1) & pipe.get("placed", at + 1)),
             levels.add.eq(pipe.get("added", at + 1)),
             levels.qty.eq(pipe.get("moved", at + 1)),
         ]
@@ -334,7 +339,7 @@ class Book(wiring.Component):
         for side, short in enumerate(("bid", "ask")):
             here = pipe.get("order_side", before) == side
             changes = here & (pipe.get("added", before) | pipe.get("gone", before))
-            pipe.put(f"counts_{short}_change", pipe.get("valid", before) & changes, before)
+            pipe.put(f"counts_{short}_change", pipe.get("valid", before) & changes, before, always=True)
             for name, of in classes.items():
                 concerns = here & (pipe.get("order_class", before) == of)
                 more, less = concerns & pipe.get("added", before), concerns & pipe.get("gone", before)

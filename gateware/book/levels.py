@@ -44,7 +44,8 @@ class Levels(wiring.Component):
 
     Members
     -------
-    slot: In(slot_bits), stage 0: an operation may begin.
+    valid: In(1), stage 0: an operation may begin.
+    slot: In(slot_bits), stage 0.
     side: In(1), stage 0.
     level: In(level_bits), stage 0.
     go: In(1), stage 1: it does; never in two cycles running.
@@ -78,6 +79,7 @@ class Levels(wiring.Component):
         self._sizes, self._faults = sizes, checked_faults(faults, self.FAULTS)
         super().__init__(
             {
+                "valid": In(1),
                 "slot": In(sizes.slot_bits),
                 "side": In(1),
                 "level": In(sizes.level_bits),
@@ -100,7 +102,8 @@ class Levels(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        pipe = Pipe(m)
+        pipe = Pipe(m, valid="valid")
+        pipe.put("valid", self.valid, 0, reset=True)
         sizes = self._sizes
         word, groups = word_bits(sizes), group_bits(sizes)
         low_bits = (word - 1).bit_length()
@@ -142,6 +145,8 @@ class Levels(wiring.Component):
         group = pipe.put("group", _one_hot(rank[low_bits:], groups), 0)
         m.d.comb += [
             shares_read.addr.eq(Cat(rank, key)),
+            shares_read.en.eq(self.valid),
+            word_read.en.eq(self.valid),
             word_read.addr.eq(Cat(rank[low_bits:], key)),
             summary_read.addr.eq(key),
         ]
@@ -255,7 +260,7 @@ class Levels(wiring.Component):
             other_exists = other_exists & pipe.get("is_any", 3)
         pipe.put("other_rank", other_rank, 3)
         pipe.put("other", other_exists, 3)
-        m.d.comb += other_read.addr.eq(Cat(pipe.get("other_rank", 3), key))
+        m.d.comb += [other_read.addr.eq(Cat(pipe.get("other_rank", 3), key)), other_read.en.eq(pipe.get("valid", 3))]
 
         # Stage 4: its shares and its price.
         side = pipe.get("key", 4)[-1]

@@ -80,7 +80,7 @@ def keep_slots(m: Module, pipe: Pipe, at: int, sizes: Sizes, cfg_symbol, best, f
     pipe.put("is_state", is_state, before)
     pipe.put("state_set", Mux(is_state & (op == StateOp.SET), bits, 0), before)
     pipe.put("state_clear", Mux(is_state & (op == StateOp.CLEAR), bits, 0), before)
-    pipe.put("last", pipe.get("valid", before) & ~pipe.get("first", before), before)
+    pipe.put("last", pipe.get("valid", before) & ~pipe.get("first", before), before, always=True)
 
     # The first half of a REPLACE leaves its findings for the whole message.
     first_anomaly, first_other, first_other_slot = Signal(4), Signal(), Signal(sizes.slot_bits)

@@ -60,6 +60,7 @@ class PriceToLevel(wiring.Component):
 
     Members
     -------
+    valid: In(1), stage 0: there is a price.
     price_e4: In(32), stage 0.
     window: In(window_layout(sizes)), stage 0: of the price's slot.
     level: Out(level_bits), stage 4; means something for placed orders.
@@ -77,6 +78,7 @@ class PriceToLevel(wiring.Component):
         self._sizes, self._faults = sizes, faults
         super().__init__(
             {
+                "valid": In(1),
                 "price_e4": In(32),
                 "window": In(window_layout(sizes)),
                 "level": Out(sizes.level_bits),
@@ -87,7 +89,8 @@ class PriceToLevel(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        pipe = Pipe(m)
+        pipe = Pipe(m, valid="valid")
+        pipe.put("valid", self.valid, 0, reset=True)
         bits, fraction = offset_bits(self._sizes), fraction_bits(self._sizes)
         offset = self.price_e4 - self.window.base_e4
         pipe.put("offset", offset[:32], 0)

@@ -99,7 +99,7 @@ class OrderTable(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        pipe = Pipe(m)
+        pipe = Pipe(m, valid="valid")
         order, width, stash = order_layout(self._sizes), index_bits(self._sizes), self._sizes.stash
         ways = BANKS * WAYS
 
@@ -151,7 +151,7 @@ class OrderTable(wiring.Component):
         write_way = Signal(ways)
         write_data = Signal(wide)
         for bank in range(BANKS):
-            pipe.put(f"write_row{bank}", Mux(self.sweep, self.sweep_row, pipe.get(f"row{bank}", 5)), 5)
+            pipe.put(f"write_row{bank}", Mux(self.sweep, self.sweep_row, pipe.get(f"row{bank}", 5)), 5, always=True)
             write_row.append(pipe.get(f"write_row{bank}", 6))
             pipe.put(
                 f"written{bank}", write_way.word_select(bank, WAYS) & (write_row[bank] == rows[bank]).replicate(WAYS), 1
@@ -164,6 +164,7 @@ class OrderTable(wiring.Component):
             read_port = memory.read_port()
             m.d.comb += [
                 read_port.addr.eq(rows[way // WAYS]),
+                read_port.en.eq(pipe.get("valid", 1)),
                 write_port.addr.eq(write_row[way // WAYS]),
                 write_port.data.eq(write_data),
                 write_port.en.eq(write_way[way]),
@@ -267,9 +268,9 @@ class OrderTable(wiring.Component):
         added, gone = Mux(adds, new_entry, 0), Mux(self.drop, old_entry, 0)
         m.d.sync += kept_present.eq((kept_present | added) & ~gone)
         written = Mux(adds, new_way, 0) | Mux(self.take, old_way, 0)
-        pipe.put("write_way", written | self.sweep.replicate(ways), 5)
-        pipe.put("write_entry", added | Mux(self.take, old_entry, 0), 5)
-        pipe.put("write_present", present & ~self.sweep, 5)
+        pipe.put("write_way", written | self.sweep.replicate(ways), 5, always=True)
+        pipe.put("write_entry", added | Mux(self.take, old_entry, 0), 5, always=True)
+        pipe.put("write_present", present & ~self.sweep, 5, always=True)
         pipe.put("write_order", self.after.as_value(), 5)
 
         # Stage 6: write.

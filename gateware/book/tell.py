@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from amaranth.hdl import Const, Module, Mux, Signal
 
 from tickgate.gateware.book.news import News
+from tickgate.gateware.lib.counting import counter
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.events import NO_SLOT
 from tickgate.sw.spec.state import Anomaly, Validity
@@ -50,6 +51,8 @@ def tell(m: Module, pipe: Pipe, at: int, book, levels, bests, tags: Tags, news: 
     m.d.sync += [
         book.o.valid.eq(last),
         tags.at.eq(tags.at + (last & ~own)),
+    ]
+    told = [
         update.slot.eq(Mux(every, 0, pipe.get("slot", at))),
         update.every_slot.eq(every),
         update.every_set.eq(Mux(every, news.set_bits, 0)),
@@ -70,7 +73,7 @@ def tell(m: Module, pipe: Pipe, at: int, book, levels, bests, tags: Tags, news: 
         update.stamp.eq(stamp),
     ]
     with m.If(last):
-        m.d.sync += last_seq.eq(seq)
+        m.d.sync += [*told, last_seq.eq(seq)]
     _trace(m, pipe, at, book, levels, news, last & ~own)
     _counters(m, pipe, at, book, news, last)
 
@@ -90,31 +93,32 @@ def _trace(m, pipe, at, book, levels, news, valid):
     old = values | {"qty_before": pipe.get("order_qty_before", at), "qty_after": pipe.get("order_qty", at)}
     new = values | {"qty": pipe.get("order_qty", at)}
     taken, second = pipe.get("taken", at), pipe.get("second", at)
+    record = []
     for name, value in old.items():
         kept = Signal(len(value) if not isinstance(value, int) else 1, name=f"first_{name}", reset_less=True)
         found = Mux(taken, value, 0)
         with m.If(pipe.get("valid", at) & pipe.get("first", at)):
             m.d.sync += kept.eq(found)
-        m.d.sync += trace[f"old_{name}"].eq(Mux(second, kept, found))
-    for name, value in new.items():
-        m.d.sync += trace[f"new_{name}"].eq(Mux(pipe.get("added", at), value, 0))
+        record.append(trace[f"old_{name}"].eq(Mux(second, kept, found)))
+    record += [trace[f"new_{name}"].eq(Mux(pipe.get("added", at), value, 0)) for name, value in new.items()]
     hide = pipe.get("hide", at)
     for short in ("bid", "ask"):
         for name in ("far", "off"):
             count = pipe.get(f"{name}_{short}", at)
             top = (1 << 16) - 1
             shown = Mux(count > top, top, count) if len(count) > 16 else count
-            m.d.sync += trace[f"{name}_{short}"].eq(Mux(hide, 0, shown))
-    every_set = Signal(7, reset_less=True)
-    m.d.sync += [
-        book.trace.valid.eq(valid),
+            record.append(trace[f"{name}_{short}"].eq(Mux(hide, 0, shown)))
+    every_set, market = Signal(7, reset_less=True), Signal(5, reset_less=True)
+    record += [
         trace.kind.eq(pipe.get("kind", at)),
         trace.anomaly.eq(news.anomaly),
         trace.overflow.eq(pipe.get("overflow", at)),
         every_set.eq(news.set_bits & ~int(Validity.CLEARING)),
+        market.eq(news.market),
     ]
-    market = Signal(5, reset_less=True)
-    m.d.sync += market.eq(news.market)
+    m.d.sync += book.trace.valid.eq(valid)
+    with m.If(valid):
+        m.d.sync += record
     m.d.comb += [
         trace.cycle.eq(book.now),
         trace.stamp.eq(update.stamp),
@@ -137,5 +141,9 @@ def _counters(m, pipe, at, book, news, last):
     for name, pulse in pulses.items():
         struck = Signal(name=f"struck_{name}")
         m.d.sync += struck.eq(last & pulse)
-        m.d.sync += book.counters[name].eq(book.counters[name] + struck)
-    m.d.sync += book.counters.drop_event_overflow.eq(book.counters.drop_event_overflow + book.event_overflow)
+        value = counter(m, book.counters, name)
+        with m.If(struck):
+            m.d.sync += value.eq(value + 1)
+    value = counter(m, book.counters, "drop_event_overflow")
+    with m.If(book.event_overflow):
+        m.d.sync += value.eq(value + 1)

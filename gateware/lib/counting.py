@@ -5,6 +5,13 @@ from collections.abc import Mapping
 from amaranth.hdl import Module, Signal
 
 
+def counter(m: Module, counters, name: str) -> Signal:
+    """The register of one counter, 32 bits, which its user counts on; the output `counters` shows it."""
+    value = Signal(32, name=f"count_{name}")
+    m.d.comb += counters[name].eq(value)
+    return value
+
+
 def count(m: Module, counters, pulses: Mapping[str, object]) -> None:
     """Add each pulse to the counter of its name, one cycle late, so that no carry chain ends a stage's logic.
 
@@ -17,4 +24,6 @@ def count(m: Module, counters, pulses: Mapping[str, object]) -> None:
     for name, pulse in pulses.items():
         pending = Signal(name=f"{name}_pending")
         m.d.sync += pending.eq(pulse)
-        m.d.sync += counters[name].eq(counters[name] + pending)
+        value = counter(m, counters, name)
+        with m.If(pending):
+            m.d.sync += value.eq(value + 1)

@@ -73,5 +73,6 @@ class Elasticity(wiring.Component):
             m.d.sync += self.lost.eq(self.i.valid & full)
         with m.If(free):
             m.d.sync += full_output.eq(stored | self.i.valid)
-            m.d.sync += word.eq(Mux(stored, read.data.as_value(), self.i.payload.as_value()))
+            with m.If(stored | self.i.valid):
+                m.d.sync += word.eq(Mux(stored, read.data.as_value(), self.i.payload.as_value()))
         return m

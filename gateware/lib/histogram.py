@@ -49,7 +49,9 @@ class Histogram(wiring.Component):
         m.submodules.memory = memory = Memory(shape=32, depth=BINS, init=[])
         change, look, write = memory.read_port(domain="comb"), memory.read_port(domain="comb"), memory.write_port()
         counted, number = Signal(), Signal(_BIN_BITS, reset_less=True)
-        m.d.sync += [counted.eq(self.valid), number.eq(bin_number(self.latency_cycles))]
+        m.d.sync += counted.eq(self.valid)
+        with m.If(self.valid):
+            m.d.sync += number.eq(bin_number(self.latency_cycles))
         if "bin_off_by_one" in self._faults:
             with m.If((self.latency_cycles >= LINEAR_BINS) & (self.latency_cycles < LINEAR_BINS + LINEAR_BINS // 2)):
                 m.d.sync += number.eq(LINEAR_BINS - 1)

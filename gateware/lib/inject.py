@@ -71,7 +71,9 @@ class InjectStore(wiring.Component):
         m.d.comb += [moves.eq(self.i.valid & self.i.ready), write.data.eq(clean), write.addr.eq(used),
                      write.en.eq(moves)]  # fmt: skip
         halves = [Cat(clean[at + 8 : at + 16], clean[at : at + 8]) for at in range(0, 64, 16)]
-        m.d.sync += [part.eq(sum(halves[1:], start=halves[0])), summed.eq(moves)]
+        m.d.sync += summed.eq(moves)
+        with m.If(moves):
+            m.d.sync += part.eq(sum(halves[1:], start=halves[0]))
         if "inject_sum_misses_last" in self._faults:
             m.d.sync += summed.eq(moves & ~word.last)
         with m.If(summed):

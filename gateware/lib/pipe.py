@@ -10,6 +10,12 @@ class Pipe:
     stage in which it is computed; asking for it at a later stage delays it by registers, asking at an earlier one is a
     mistake. Values carry no reset unless they are put with `reset=True` (valid bits).
 
+    Where a transaction is not, a register that carries only its values has nothing to load: values move on in those
+    cycles only in which `valid`, a value of the pipeline itself, is 1 in their stage. So a stage does not toggle, nor
+    does a simulator compute it, in idle cycles. Such a value may be used only where the transaction is valid; one that
+    must be right in every cycle (a pulse, what a sweep writes) is put with `always=True`, and a value with `reset=True`
+    always moves.
+
     The registers, in the domain `sync`, stand in a submodule of their own, so that a value may be asked for inside an
     `If` or `Case` of the user.
 
@@ -17,17 +23,29 @@ class Pipe:
     ----------
     m: module that the pipeline belongs to.
     name: of its submodule.
+    valid: name of the 1-bit value under which values move on; it must have been put in, with `reset=True`, before the
+        first of them is asked for at a later stage. Without a name they move in every cycle.
     """
 
-    def __init__(self, m: Module, name: str = "pipe"):
+    def __init__(self, m: Module, name: str = "pipe", *, valid: str | None = None):
         self.m = Module()
+        self._valid = valid
         m.submodules[name] = self.m
         self._stages: dict[str, list[Signal]] = {}
         self._first: dict[str, int] = {}
         self._reset: dict[str, bool] = {}
+        self._when: dict[str, str | None] = {}
 
-    def put(self, name: str, value, stage: int, *, reset: bool = False) -> Signal:
+    def put(
+        self, name: str, value, stage: int, *, reset: bool = False, always: bool = False, when: str | None = None
+    ) -> Signal:
         """Name `value`, computed in `stage` from values of that stage; returns it as a signal.
+
+        Parameters
+        ----------
+        reset: its registers have a reset.
+        always: it moves on in every cycle.
+        when: it moves on under another value than `valid`.
 
         Raises
         ------
@@ -41,6 +59,7 @@ class Pipe:
         self._stages[name] = [signal]
         self._first[name] = stage
         self._reset[name] = reset
+        self._when[name] = None if reset or always else when or self._valid
         return signal
 
     def get(self, name: str, stage: int) -> Signal:
@@ -57,7 +76,12 @@ class Pipe:
         while first + len(chain) <= stage:
             at = first + len(chain)
             delayed = Signal(chain[0].shape(), name=f"{name}_{at}", reset_less=not self._reset[name])
-            self.m.d.sync += delayed.eq(chain[-1])
+            when = self._when[name]
+            if when is None:
+                self.m.d.sync += delayed.eq(chain[-1])
+            else:
+                with self.m.If(self.get(when, at - 1)):
+                    self.m.d.sync += delayed.eq(chain[-1])
             chain.append(delayed)
         return chain[stage - first]
 

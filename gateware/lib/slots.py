@@ -20,6 +20,7 @@ class SlotBits:
     slots: how many, a power of two.
     bits: width of each.
     after: given a slot number and its register's value, the value after this cycle.
+    when: where it is 0, `after` leaves every register as it is, and nothing is loaded.
     init: value after reset.
     name: of the signals.
     reset_less: a planted fault: reset leaves them alone.
@@ -32,6 +33,7 @@ class SlotBits:
         bits: int,
         after: Callable[[object, Value], object],
         *,
+        when: Value,
         init: int = 0,
         name: str,
         reset_less: bool = False,
@@ -39,8 +41,9 @@ class SlotBits:
         self._slot_bits = (slots - 1).bit_length()
         self._after = after
         self._registers = [Signal(bits, init=init, name=f"{name}_{s}", reset_less=reset_less) for s in range(slots)]
-        for s, register in enumerate(self._registers):
-            m.d.sync += register.eq(after(Const(s, self._slot_bits), register))
+        with m.If(when):
+            for s, register in enumerate(self._registers):
+                m.d.sync += register.eq(after(Const(s, self._slot_bits), register))
 
     def at(self, slot):
         """The register of a slot: what was known before this cycle."""
@@ -70,7 +73,7 @@ def track_validity(m: Module, slots: int, updates, *, keep_other: bool = False) 
         kept = now & ~clear | set_bits
         return Mux(here, update.validity, kept) | Mux(spoiled, int(Validity.INCOMPLETE), 0)
 
-    return SlotBits(m, slots, 7, after, init=VALIDITY_INIT, name="validity")
+    return SlotBits(m, slots, 7, after, when=updates.valid, init=VALIDITY_INIT, name="validity")
 
 
 def track_state(m: Module, slots: int, updates) -> SlotBits:
@@ -82,7 +85,7 @@ def track_state(m: Module, slots: int, updates) -> SlotBits:
     def after(slot, now):
         return Mux(one & is_slot(update.slot, slot), update.state, now & ~clear | set_bits)
 
-    return SlotBits(m, slots, 5, after, init=STATE_INIT, name="state")
+    return SlotBits(m, slots, 5, after, when=updates.valid, init=STATE_INIT, name="state")
 
 
 def track_told(m: Module, slots: int, updates) -> SlotBits:
@@ -94,7 +97,7 @@ def track_told(m: Module, slots: int, updates) -> SlotBits:
     def after(slot, now):
         return (now | (one & is_slot(update.slot, slot))) & ~swept
 
-    return SlotBits(m, slots, 1, after, name="told")
+    return SlotBits(m, slots, 1, after, when=updates.valid, name="told")
 
 
 def keep_row_bits(m: Module, slots: int, bits, commit, select, *, name: str, reset_less: bool = False) -> SlotBits:
@@ -104,4 +107,4 @@ def keep_row_bits(m: Module, slots: int, bits, commit, select, *, name: str, res
     def after(slot, now):
         return Mux(commit & (select == slot), bits, now)
 
-    return SlotBits(m, slots, len(bits), after, name=name, reset_less=reset_less)
+    return SlotBits(m, slots, len(bits), after, when=commit, name=name, reset_less=reset_less)

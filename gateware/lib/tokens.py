@@ -64,13 +64,15 @@ class TokenBucket(wiring.Component):
         with m.If(refill & ~take):
             m.d.comb += full_next.eq(one_missing)
             m.d.sync += [tokens.eq(tokens + 1), missing.eq(missing - 1), some.eq(1), one_missing.eq(missing == 2)]
-        m.d.sync += [
-            full.eq(full_next),
-            timer.eq(Mux(restart, period, timer - 1)),
-            due.eq(Mux(restart, every_cycle, soon) & ~full_next),
-            soon.eq(Mux(restart, every_second, timer == 3)),
-            loaded.eq(self.load),
-        ]
+        m.d.sync += loaded.eq(self.load)
+        # A full bucket has its whole period before it, and stays so until something is taken.
+        with m.If(~full | self.took | self.load):
+            m.d.sync += [
+                full.eq(full_next),
+                timer.eq(Mux(restart, period, timer - 1)),
+                due.eq(Mux(restart, every_cycle, soon) & ~full_next),
+                soon.eq(Mux(restart, every_second, timer == 3)),
+            ]
         with m.If(self.load):
             m.d.sync += [
                 period.eq(self.period_cycles),

@@ -40,6 +40,7 @@ def test_price_to_level_classifies_like_a_division():
     found = []
 
     async def bench(ctx):
+        ctx.set(dut.valid, 1)
         for n in range(len(cases) + LEVEL_STAGES):
             if n < len(cases):
                 ctx.set(dut.window, cases[n][0])

@@ -1,0 +1,363 @@
+"""Moves logic of a flat design to where its result is used, so that a simulator computes it in those cycles only.
+
+Most registers of a pipeline load under a condition: the transaction of their stage is there. What computes their next
+values matters in the same cycles only, but as continuous assignments it is computed in every cycle. Here each such
+assignment moves into the clocked process that loads the registers, behind the same condition. A register's value after
+every edge is what it was: only when a value is computed changes, never which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+
+from tickgate.sim.flatten import Declaration, Flat, Statement, flatten, names, written
+from tickgate.sim.merging import merge_aliases, merge_equal
+
+_IF = re.compile(r"(end else )?if \((.*)\)( begin(?: end)?)?$")
+_BOTH = re.compile(r"(\S+) & (\S+)$")
+_CHOICE = re.compile(r"(\S+) \? (\S+) : 1'h0$")
+_ASSIGNMENT = re.compile(r"((?:\\\S+ |[^=<\\])*?) ?(<?=) (.*);$")
+
+
+#: In front of the valid bit of a record port, as the name of the block that computes the record.
+_PORT = "port "
+_CLOCK = ("clk", "rst")
+_PAYLOAD, _VALID = "__payload", "__valid"
+
+
+@dataclass
+class _Node:
+    """A piece of combinational logic: what it sets, what it reads, its lines as a procedure."""
+
+    sets: set[str]
+    reads: set[str]
+    lines: list[str]
+    block: str | None = None
+
+
+@dataclass
+class _Process:
+    """A clocked process without its reset: its lines, what it sets and reads, and the conditions that hold wherever it
+    sets something."""
+
+    lines: list[str]
+    reset: list[str]
+    reads: set[str] = field(default_factory=set)
+    whole: frozenset[str] = frozenset()
+    block: str | None = None
+    sets: set[str] = field(default_factory=set)
+
+
+def _statement_reads(line: str) -> tuple[set[str], set[str]]:
+    """What an assignment sets and what it reads, an index on its left side included."""
+    match = _ASSIGNMENT.match(line)
+    if match is None:
+        return set(), set(names(line))
+    left, _, right = match.groups()
+    sets, reads = set(), set(names(right))
+    if left.startswith("{"):
+        sets |= set(names(left))
+    else:
+        found = list(names(left))
+        sets.add(found[0])
+        reads |= set(found[1:])
+    return sets, reads
+
+
+class _Conditions:
+    """Which 1-bit nets are true where another one is."""
+
+    def __init__(self, flat: Flat):
+        self._rights: dict[str, str] = {}
+        self._flat = flat
+        for statement in flat.statements:
+            if statement.kind == "assign":
+                left, _, right = statement.lines[0].removeprefix("assign ").rstrip(";").partition(" = ")
+                found = list(names(left))
+                if len(found) == 1 and left.strip().lstrip("\\") == found[0] and self._one_bit(found[0]):
+                    self._rights[found[0]] = right
+        self._known: dict[str, frozenset[str]] = {}
+
+    def _one_bit(self, name: str) -> bool:
+        declared = self._flat.declarations.get(name)
+        return declared is not None and declared.bits == 1 and not declared.depth
+
+    def of(self, text: str) -> frozenset[str]:
+        """Names of nets that are true where the condition `text` is."""
+        name = text.strip().lstrip("\\").rstrip()
+        if name not in self._flat.declarations or not self._one_bit(name):
+            return frozenset()
+        if name not in self._known:
+            self._known[name] = frozenset({name})  # a loop ends here
+            found = {name}
+            right = self._rights.get(name, "")
+            both = _BOTH.match(right) or _CHOICE.match(right)
+            if both:
+                for part in both.groups():
+                    found |= self.of(part)
+            elif right:
+                found |= self.of(right)
+            self._known[name] = frozenset(found)
+        return self._known[name]
+
+
+def _process(statement: Statement, conditions: _Conditions) -> _Process:
+    """Reads a clocked process line by line; its conditions nest as Yosys writes them."""
+    lines, reset = list(statement.lines), []
+    if len(lines) > 3 and lines[-3] == "if (rst) begin" and lines[-1] == "end":
+        lines, reset = lines[:-3], lines[-2:-1]
+    process = _Process(lines, reset)
+    wholes: list[frozenset[str]] = []
+    path: list[frozenset[str]] = []
+    single: frozenset[str] = frozenset()  # the condition of an `if` without `begin`
+    for line in lines:
+        text = line.strip()
+        under, single = single, frozenset()
+        if found := _IF.match(text):
+            otherwise, condition, opens = found.groups()
+            if otherwise:
+                path.pop()
+            process.reads |= set(names(condition))
+            if opens is None:
+                single = conditions.of(condition)
+            elif opens.endswith("begin"):
+                path.append(conditions.of(condition))
+        elif text == "end else begin":
+            path[-1] = frozenset()
+        elif text in ("end", "endcase"):
+            path.pop()
+        elif text == "begin":
+            path.append(frozenset())
+        elif text.startswith("casez"):
+            process.reads |= set(names(text[6:]))
+            path.append(frozenset())
+        elif _ASSIGNMENT.match(text):
+            sets, reads = _statement_reads(text)
+            process.sets |= sets
+            process.reads |= reads
+            wholes.append(under.union(*path))
+    process.whole = frozenset.intersection(*wholes) if wholes else frozenset()
+    return process
+
+
+def _nodes(flat: Flat) -> list[_Node]:
+    """The combinational logic, drivers of parts of one net together."""
+    by_name: dict[str, _Node] = {}
+    nodes: list[_Node] = []
+    for statement in flat.statements:
+        if statement.kind == "assign":
+            sets, reads = _statement_reads(statement.lines[0].removeprefix("assign "))
+            lines = [statement.lines[0].removeprefix("assign ")]
+        elif statement.kind == "comb":
+            sets, reads, lines = set(), set(), list(statement.lines)
+            for line in lines:
+                text = line.strip()
+                if not text.startswith(("if", "end", "casez")) and _ASSIGNMENT.match(text):
+                    more, uses = _statement_reads(text)
+                    sets |= more
+                    reads |= uses
+                else:
+                    reads |= set(names(text))
+        else:
+            continue
+        node = _Node(sets, reads, lines)
+        for name in list(sets):
+            other = by_name.get(name)
+            if other is not None and other is not node:
+                node = _Node(node.sets | other.sets, node.reads | other.reads, other.lines + node.lines)
+                nodes.remove(other)
+        nodes.append(node)
+        for name in node.sets:
+            by_name[name] = node
+    return nodes
+
+
+def _ordered(nodes: list[_Node]) -> list[_Node]:
+    """Nodes in an order in which each stands behind those that it reads, as far as there is one."""
+    by_name = {name: node for node in nodes for name in node.sets}
+    done: set[int] = set()
+    order: list[_Node] = []
+    for start in nodes:
+        stack = [(start, iter(sorted(start.reads)))]
+        if id(start) in done:
+            continue
+        done.add(id(start))
+        while stack:
+            node, reads = stack[-1]
+            for name in reads:
+                before = by_name.get(name)
+                if before is not None and id(before) not in done:
+                    done.add(id(before))
+                    stack.append((before, iter(sorted(before.reads))))
+                    break
+            else:
+                order.append(node)
+                stack.pop()
+    return order
+
+
+def sink(flat: Flat, records: dict[str, str] | None = None) -> tuple[Flat, dict[str, int]]:
+    """The design with logic moved; and how much of it was: processes, nodes, and those of them in conditional blocks.
+
+    Parameters
+    ----------
+    records: outputs that are looked at only where another output is 1, by name, with the name of that one.
+
+    Registers, memories and ports keep their names; nets that only feed registers of one condition become local.
+    """
+    flat, equal = merge_equal(merge_aliases(flat))
+    conditions = _Conditions(flat)
+    processes = [_process(s, conditions) for s in flat.statements if s.kind == "clocked"]
+    nodes = _ordered(_nodes(flat))
+    # A process goes to the block of its most common condition, so that one block takes a whole stage of a pipeline.
+    popular = Counter(name for process in processes for name in process.whole)
+    for process in processes:
+        if process.whole:
+            process.block = max(process.whole, key=lambda name: (popular[name], name))
+    records = records or {}
+    ports = {name for name, declared in flat.declarations.items() if declared.port} - records.keys()
+    users: dict[str, set[str | None]] = defaultdict(set)
+    for process in processes:
+        for name in process.reads:
+            users[name].add(process.block)
+        if process.block is not None:
+            users[process.block].add(None)
+    for port, valid in records.items():
+        users[port].add(_PORT + valid)
+        users[valid].add(None)
+    live = []
+    for node in reversed(nodes):
+        blocks = set().union(*(users[name] for name in node.sets))
+        if not blocks and not node.sets & ports:
+            continue  # nobody reads it
+        live.append(node)
+        if not node.sets & (ports | node.reads):
+            node.block = _common(blocks, conditions)
+        for name in node.reads:
+            users[name].add(node.block)
+    nodes = live[::-1]
+    return _rebuild(flat, processes, nodes), {
+        "registers_merged": equal,
+        "processes": len(processes),
+        "processes_in_blocks": sum(p.block is not None for p in processes),
+        "nodes": len(nodes),
+        "nodes_in_blocks": sum(n.block is not None for n in nodes),
+    }
+
+
+def _common(blocks: set[str | None], conditions: _Conditions) -> str | None:
+    """The block for logic that only `blocks` read: the one, or a port's of a condition that holds in all of them."""
+    if len(blocks) == 1:
+        return next(iter(blocks))
+    if None in blocks:
+        return None
+    held = [conditions.of((block or "").removeprefix(_PORT)) for block in blocks]
+    shared = frozenset.intersection(*held)
+    return _PORT + min(shared) if shared else None
+
+
+def _rebuild(flat: Flat, processes: list[_Process], nodes: list[_Node]) -> Flat:
+    declarations = dict(flat.declarations)
+    read = {name for part in (*nodes, *processes) for name in part.reads | part.sets}
+    declarations = {name: d for name, d in declarations.items() if name in read or d.port or name in _CLOCK}
+    statements = [s for s in flat.statements if s.kind == "initial"]
+    local: dict[str, list[str]] = defaultdict(list)
+    bodies: dict[str, list[str]] = defaultdict(list)
+    resets: dict[str, list[str]] = defaultdict(list)
+    levels = _levels(nodes)
+    for node in nodes:
+        if node.block is None:
+            continue
+        if node.block.startswith(_PORT):
+            node.block += f" {levels[id(node)]}"
+        for name in sorted(node.sets):
+            if node.block.startswith(_PORT) and declarations[name].kind == "wire":
+                declarations[name] = replace(declarations[name], kind="reg")
+                continue
+            if declarations[name].port:
+                declarations[name] = replace(declarations[name], kind="reg")
+            else:
+                local[node.block].append(_local(name, declarations.pop(name)))
+        bodies[node.block] += node.lines
+    for process in processes:
+        if process.block is None:
+            statements.append(Statement("clocked", (*process.lines, *_reset(process.reset))))
+        else:
+            bodies[process.block] += process.lines
+            resets[process.block] += process.reset
+    for number, (condition, body) in enumerate(bodies.items()):
+        valid = written(condition.removeprefix(_PORT).split()[0])
+        lines = [f"if ({valid}) begin : sunk_{number}", *local[condition], *body, "end"]
+        lines += _reset(resets[condition])
+        statements.append(Statement("comb" if condition.startswith(_PORT) else "clocked", tuple(lines)))
+    for node in nodes:
+        if node.block is not None:
+            continue
+        if len(node.lines) == 1 and _ASSIGNMENT.match(node.lines[0].strip()):
+            statements.append(Statement("assign", (f"assign {node.lines[0].strip()}",)))
+        elif all(_ASSIGNMENT.match(line.strip()) for line in node.lines) and not any(
+            declarations[name].kind == "reg" for name in node.sets
+        ):
+            statements += [Statement("assign", (f"assign {line.strip()}",)) for line in node.lines]
+        else:
+            statements.append(Statement("comb", tuple(node.lines)))
+    return Flat(flat.ports, declarations, statements)
+
+
+def _reset(lines: list[str]) -> list[str]:
+    return ["if (rst) begin", *lines, "end"] if lines else []
+
+
+def _levels(nodes: list[_Node]) -> dict[int, int]:
+    """For each node how often logic changes from one block to another on its way: the conditional blocks of
+    combinational logic of one level do not depend on each other in a circle."""
+    by_name = {name: node for node in nodes for name in node.sets}
+    levels: dict[int, int] = {}
+    for node in nodes:
+        level = 0
+        for name in node.reads:
+            before = by_name.get(name)
+            if before is not None and id(before) in levels:
+                level = max(level, levels[id(before)] + (before.block != node.block))
+        levels[id(node)] = level
+    return levels
+
+
+def _local(name: str, declared: Declaration) -> str:
+    return f"reg {declared.width}{written(name)};"
+
+
+def sunk(text: str, top: str) -> str:
+    """Verilog of the design `top` of `text` as one module, with logic moved to where it is used.
+
+    A port `x__payload` is computed only where `x__valid` is 1: what a stream or a trace shows otherwise means nothing.
+
+    Raises
+    ------
+    NotUnderstood: Verilog of another form than Yosys writes.
+    """
+    flat = flatten(text, top)
+    records = {}
+    for port in flat.ports:
+        valid = port.removesuffix(_PAYLOAD) + _VALID
+        if port.endswith(_PAYLOAD) and flat.declarations[port].port == "output" and valid in flat.ports:
+            records[port] = valid
+    return verilog(sink(flat, records)[0], top)
+
+
+def verilog(flat: Flat, name: str) -> str:
+    """A flat design as Verilog."""
+    lines = [f"module {name}({', '.join(written(port) for port in flat.ports)});"]
+    for net, declared in flat.declarations.items():
+        if declared.port:
+            lines.append(f"  {declared.port} {declared.width}{written(net)};")
+        lines.append(f"  {declared.kind} {declared.width}{written(net)}{declared.depth}{declared.initial};")
+    heads = {"comb": "always @* begin", "clocked": "always @(posedge clk) begin", "initial": "initial begin"}
+    for statement in flat.statements:
+        if statement.kind == "assign":
+            lines.append(f"  {statement.lines[0]}")
+        else:
+            lines += [f"  {heads[statement.kind]}", *(f"    {line}" for line in statement.lines), "  end"]
+    return "\n".join([*lines, "endmodule", ""])
