@@ -58,15 +58,15 @@ class TokenBucket(wiring.Component):
         ]
         restart, full_next = Signal(), Signal()
         m.d.comb += [restart.eq(due | (full & ~take)), full_next.eq(full)]
-        with m.If(take & ~refill):
-            m.d.comb += full_next.eq(0)
-            m.d.sync += [tokens.eq(tokens - 1), missing.eq(missing + 1), some.eq(tokens != 1), one_missing.eq(full)]
-        with m.If(refill & ~take):
-            m.d.comb += full_next.eq(one_missing)
-            m.d.sync += [tokens.eq(tokens + 1), missing.eq(missing - 1), some.eq(1), one_missing.eq(missing == 2)]
         m.d.sync += loaded.eq(self.load)
         # A full bucket has its whole period before it, and stays so until something is taken.
         with m.If(~full | self.took | self.load):
+            with m.If(take & ~refill):
+                m.d.comb += full_next.eq(0)
+                m.d.sync += [tokens.eq(tokens - 1), missing.eq(missing + 1), some.eq(tokens != 1), one_missing.eq(full)]
+            with m.If(refill & ~take):
+                m.d.comb += full_next.eq(one_missing)
+                m.d.sync += [tokens.eq(tokens + 1), missing.eq(missing - 1), some.eq(1), one_missing.eq(missing == 2)]
             m.d.sync += [
                 full.eq(full_next),
                 timer.eq(Mux(restart, period, timer - 1)),
