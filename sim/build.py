@@ -26,7 +26,7 @@ _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVE
 def _sources() -> bytes:
     """What of this package decides how a device is built."""
     parts = (verilator, flatten, merging, sinking)
-    return b"".join(Path(part.__file__).read_bytes() for part in parts) + Path(__file__).read_bytes()
+    return b"".join(Path(part.__file__ or "").read_bytes() for part in parts) + Path(__file__).read_bytes()
 
 
 @dataclass(frozen=True)

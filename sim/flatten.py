@@ -201,8 +201,7 @@ def _place(modules: dict[str, Module], module: Module, prefix: str, bound: dict[
             flat.declarations[target] = declaration if not prefix else replace(declaration, port="")
         elif declaration.kind == "reg" and declaration.port == "output":
             # The net outside is this register.
-            outside = flat.declarations[target]
-            flat.declarations[target] = replace(declaration, port=outside.port)
+            flat.declarations[target] = replace(declaration, port=flat.declarations[target].port)
 
     def renamed(text: str) -> str:
         return _TOKEN.sub(lambda m: _renamed(m, known), text)

@@ -260,7 +260,8 @@ def _common(blocks: set[str | None], conditions: _Conditions) -> str | None:
 
 def _rebuild(flat: Flat, processes: list[_Process], nodes: list[_Node]) -> Flat:
     declarations = dict(flat.declarations)
-    read = {name for part in (*nodes, *processes) for name in part.reads | part.sets}
+    read = {name for node in nodes for name in node.reads | node.sets}
+    read |= {name for process in processes for name in process.reads | process.sets}
     declarations = {name: d for name, d in declarations.items() if name in read or d.port or name in _CLOCK}
     statements = [s for s in flat.statements if s.kind == "initial"]
     local: dict[str, list[str]] = defaultdict(list)
