@@ -1,0 +1,116 @@
+"""The interfaces of the simulated NIC: a veth pair a role, the device's ends in one namespace, the user's in another.
+
+Neither namespace has a name of its own, so that both go with the process, also when that is killed. Where the user's
+namespace is given a name for ``ip netns exec``, a watcher takes the name back when the process is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from tickgate.drivers import netns
+from tickgate.drivers.port import Port
+
+#: Roles, which are also the names of the interfaces on the user's side.
+ROLES = ("feed_a", "feed_b", "orders", "control")
+#: Name of the device's end of a role's pair.
+DEVICE_END = {role: f"dev_{role}" for role in ROLES}
+#: What the device's ends are opened with when nothing else is asked for.
+DEFAULT_BACKEND = "packet"
+RING = 1024
+
+# Waits until its input ends, which it does when the process that holds the other end is gone, and removes the name if
+# it still stands for that process's namespace.
+_WATCH = 'cat >/dev/null; [ "$(stat -Lc %i "$1" 2>/dev/null)" = "$2" ] && umount -l "$1" && rm -f "$1"'
+
+
+class Wires:
+    """The veth pairs of a simulated NIC; a context manager.
+
+    Parameters
+    ----------
+    name: the user's namespace is called this for ``ip netns exec``; "" for no name.
+    backend: of the device's ends.
+    addresses: IPv4 address with prefix length of the device's end of a role, on which the kernel answers ARP and ping.
+    mtu: of all interfaces, in bytes.
+
+    Members
+    -------
+    user: the namespace in which the roles' interfaces are.
+    ports: the device's ends by role.
+
+    Raises
+    ------
+    PortError: a right or a program is missing (`MissingRightError`, `UnsupportedError`), or the name is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        backend: str = DEFAULT_BACKEND,
+        addresses: Mapping[str, str] | None = None,
+        mtu: int = 1500,
+    ):
+        self.name = name
+        self.ports: dict[str, Port] = {}
+        self._stack = ExitStack()
+        try:
+            self.user = self._stack.enter_context(netns.Namespace())
+            self._inside = self._stack.enter_context(netns.Namespace())
+            for role in ROLES:
+                netns.veth_pair((self._inside, DEVICE_END[role]), (self.user, role), mtu=mtu)
+                with self._inside.entered():
+                    port = Port.open(DEVICE_END[role], backend=backend, ring=RING)
+                self.ports[role] = self._stack.enter_context(port)
+            for role, address in (addresses or {}).items():
+                self._inside.ip("address", "add", address, "dev", DEVICE_END[role])
+            if name:
+                self._stack.callback(_watch(f"/run/netns/{name}", os.stat(self.user.path).st_ino))
+                self.user.publish(name)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def open(self, role: str, **options: Any) -> Port:
+        """A port on the user's end of a role.
+
+        Raises
+        ------
+        PortError: as `Port.open`.
+        """
+        with self.user.entered():
+            return Port.open(role, **options)
+
+    def close(self) -> None:
+        """Closes the ports; the namespaces go with the last program inside."""
+        self._stack.close()
+
+    def __enter__(self) -> Wires:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _watch(path: str, inode: int) -> Any:
+    """Starts the watcher of a name; gives what ends it, to be called when the name is gone."""
+    watcher = subprocess.Popen(
+        ["sh", "-c", _WATCH, "sh", path, str(inode)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C, or a kill of the group, is not for it
+    )  # fmt: skip
+
+    def end() -> None:
+        assert watcher.stdin is not None
+        watcher.stdin.close()
+        watcher.wait(10)
+
+    return end
