@@ -26,7 +26,7 @@ CONTROL_CYCLES = 256
 #: Frames that wait for room in a port; what comes on top is lost and counted.
 BACKLOG = 4096
 #: Turns without a frame after which the free-running loop sleeps between turns, and how long.
-IDLE_TURNS, IDLE_MS = 200, 1
+IDLE_TURNS, IDLE_MS = 200, 2
 
 _INTO = ("feed_a", "feed_b", "control")
 _OUT_OF = {ORDERS_PORT: "orders", TELEMETRY_PORT: "control", CONTROL_PORT: "control"}
@@ -114,7 +114,7 @@ class Nic:
         return came + self.emit()
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Free-running: turns until `stopped`, as fast as frames come and about a thousand a second when none do."""
+        """Free-running: turns until `stopped`, as fast as frames come, and every `IDLE_MS` when none do."""
         poll = select.poll()
         polled = [fd for role in _INTO if (fd := self._ports[role].fileno()) >= 0]
         for fd in polled:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tickgate.drivers import netns
 from tickgate.drivers.port import Port
+from tickgate.sw.spec.errors import UserError
 
 #: Roles, which are also the names of the interfaces on the user's side.
 ROLES = ("feed_a", "feed_b", "orders", "control")
@@ -23,6 +24,8 @@ DEVICE_END = {role: f"dev_{role}" for role in ROLES}
 #: What the device's ends are opened with when nothing else is asked for.
 DEFAULT_BACKEND = "packet"
 RING = 1024
+#: Backends that work on an interface.
+BACKENDS = ("auto", "packet", "xdp", "xdp-skb", "xdp-drv")
 
 # Waits until its input ends, which it does when the process that holds the other end is gone, and removes the name if
 # it still stands for that process's namespace.
@@ -47,6 +50,7 @@ class Wires:
     Raises
     ------
     PortError: a right or a program is missing (`MissingRightError`, `UnsupportedError`), or the name is taken.
+    UserError: no such backend.
     """
 
     def __init__(
@@ -65,9 +69,7 @@ class Wires:
             self._inside = self._stack.enter_context(netns.Namespace())
             for role in ROLES:
                 netns.veth_pair((self._inside, DEVICE_END[role]), (self.user, role), mtu=mtu)
-                with self._inside.entered():
-                    port = Port.open(DEVICE_END[role], backend=backend, ring=RING)
-                self.ports[role] = self._stack.enter_context(port)
+                self.ports[role] = self._stack.enter_context(_open(self._inside, DEVICE_END[role], backend, ring=RING))
             for role, address in (addresses or {}).items():
                 self._inside.ip("address", "add", address, "dev", DEVICE_END[role])
             if name:
@@ -77,15 +79,14 @@ class Wires:
             self._stack.close()
             raise
 
-    def open(self, role: str, **options: Any) -> Port:
+    def open(self, role: str, *, backend: str = DEFAULT_BACKEND, **options: Any) -> Port:
         """A port on the user's end of a role.
 
         Raises
         ------
-        PortError: as `Port.open`.
+        UserError: as `Port.open`, or no such backend.
         """
-        with self.user.entered():
-            return Port.open(role, **options)
+        return _open(self.user, role, backend, **options)
 
     def close(self) -> None:
         """Closes the ports; the namespaces go with the last program inside."""
@@ -98,6 +99,13 @@ class Wires:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _open(space: netns.Namespace, interface: str, backend: str, **options: Any) -> Port:
+    if backend not in BACKENDS:
+        raise UserError(f"the backend of an interface is one of {', '.join(BACKENDS)}, not {backend!r}")
+    with space.entered():
+        return Port.open(interface, backend=backend, **options)
 
 
 def _watch(path: str, inode: int) -> Any:
