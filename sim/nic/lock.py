@@ -7,13 +7,16 @@ between two answers, the same frames under the same grants give the same cycles,
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tickgate.drivers.errors import PeerGoneError
 from tickgate.drivers.port import Port
 from tickgate.sim.nic.nic import Nic
+from tickgate.sim.nic.watch import watch
 from tickgate.sw.spec.errors import UserError
 
 #: Cycles; frames that must have come at feed A, at feed B, and at the control role.
@@ -43,7 +46,7 @@ class Answer:
 
 
 class LockServer:
-    """The simulated NIC's side.
+    """The simulated NIC's side; a client that leaves makes room for the next, and until then no cycle passes.
 
     Parameters
     ----------
@@ -51,24 +54,37 @@ class LockServer:
     """
 
     def __init__(self, nic: Nic, segment: str):
-        self._nic = nic
-        self._port = Port.open(segment, backend="shm", side="a", wait_ms=_WAIT_MS)
+        self._nic, self._segment = nic, segment
         self._target = nic.device.cycle
+        self._open()
+
+    def _open(self) -> None:
+        self._port = Port.open(self._segment, backend="shm", side="a", wait_ms=_WAIT_MS)
+        path = f"/dev/shm/tickgate-{self._segment}"
+        self._watched = watch(path, os.stat(path).st_ino)
 
     def close(self) -> None:
         """Removes the segment."""
         self._port.close()
+        self._watched()
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Answers grants until `stopped`."""
         while not stopped():
-            for frame in self._port.recv_burst(1):
-                data = bytes(frame)
-                frame.release()
-                if len(data) == GRANT.size:
-                    answer = self._grant(*GRANT.unpack(data))
-                    while not self._port.send(answer) and not stopped():
-                        time.sleep(0.001)
+            try:
+                self._turn(stopped)
+            except PeerGoneError:
+                self.close()
+                self._open()
+
+    def _turn(self, stopped: Callable[[], bool]) -> None:
+        for frame in self._port.recv_burst(1):
+            data = bytes(frame)
+            frame.release()
+            if len(data) == GRANT.size:
+                answer = self._grant(*GRANT.unpack(data))
+                while not self._port.send(answer) and not stopped():
+                    time.sleep(0.001)
 
     def _grant(self, cycles: int, *wanted: int) -> bytes:
         nic, device = self._nic, self._nic.device

@@ -7,7 +7,6 @@ namespace is given a name for ``ip netns exec``, a watcher takes the name back w
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -15,6 +14,7 @@ from typing import Any
 
 from tickgate.drivers import netns
 from tickgate.drivers.port import Port
+from tickgate.sim.nic.watch import watch
 from tickgate.sw.spec.errors import UserError
 
 #: Roles, which are also the names of the interfaces on the user's side.
@@ -26,10 +26,6 @@ DEFAULT_BACKEND = "packet"
 RING = 1024
 #: Backends that work on an interface.
 BACKENDS = ("auto", "packet", "xdp", "xdp-skb", "xdp-drv")
-
-# Waits until its input ends, which it does when the process that holds the other end is gone, and removes the name if
-# it still stands for that process's namespace.
-_WATCH = 'cat >/dev/null; [ "$(stat -Lc %i "$1" 2>/dev/null)" = "$2" ] && umount -l "$1" && rm -f "$1"'
 
 
 class Wires:
@@ -73,7 +69,7 @@ class Wires:
             for role, address in (addresses or {}).items():
                 self._inside.ip("address", "add", address, "dev", DEVICE_END[role])
             if name:
-                self._stack.callback(_watch(f"/run/netns/{name}", os.stat(self.user.path).st_ino))
+                self._stack.callback(watch(f"/run/netns/{name}", os.stat(self.user.path).st_ino))
                 self.user.publish(name)
         except BaseException:
             self._stack.close()
@@ -106,19 +102,3 @@ def _open(space: netns.Namespace, interface: str, backend: str, **options: Any) 
         raise UserError(f"the backend of an interface is one of {', '.join(BACKENDS)}, not {backend!r}")
     with space.entered():
         return Port.open(interface, backend=backend, **options)
-
-
-def _watch(path: str, inode: int) -> Any:
-    """Starts the watcher of a name; gives what ends it, to be called when the name is gone."""
-    watcher = subprocess.Popen(
-        ["sh", "-c", _WATCH, "sh", path, str(inode)],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a Ctrl-C, or a kill of the group, is not for it
-    )  # fmt: skip
-
-    def end() -> None:
-        assert watcher.stdin is not None
-        watcher.stdin.close()
-        watcher.wait(10)
-
-    return end
