@@ -15,6 +15,7 @@ import pytest
 from firing_feed import TOML, firing
 from port_flow import environment, need_rights, own_name, until
 
+from tickgate.drivers.errors import PortError
 from tickgate.drivers.port import Port
 from tickgate.sim.nic.lock import LockClient
 from tickgate.sim.nic.transport import open_nic
@@ -201,13 +202,28 @@ while True:
         assert "192.0.2.1 dev orders lladdr" in inside("ip", "neighbour").stdout
 
 
+def test_a_cable_that_is_pulled_and_plugged_in_again_ends_nothing():
+    with running() as process, open_nic(NAME) as transport, ports("feed_a") as (feed_a,):
+        device = Device(transport, timeout_s=1)
+        for role in ("feed_b", "orders"):
+            assert inside("ip", "link", "set", role, "down").returncode == 0
+        send_all(feed_a, firing(1))
+        until(lambda: device.read("frames")["frames"] == 3)
+        for role in ("feed_b", "orders"):
+            assert inside("ip", "link", "set", role, "up").returncode == 0
+        with ports("feed_b") as (feed_b,):
+            send_all(feed_b, firing(1))
+            until(lambda: device.read("frames")["frames"] == 6)
+        assert process.poll() is None
+
+
 def test_nothing_is_left_of_a_process_that_is_killed():
     with running("--lock", SEGMENT) as process:
-        assert NETNS.exists()
+        assert NETNS.exists() and Path(f"/dev/shm/tickgate-{SEGMENT}").exists()
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         until(lambda: not NETNS.exists())
-        Path(f"/dev/shm/tickgate-{SEGMENT}").unlink(missing_ok=True)
+        until(lambda: not Path(f"/dev/shm/tickgate-{SEGMENT}").exists())
     with running("--lock", SEGMENT) as process:  # the name is free again at once
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
@@ -273,6 +289,23 @@ def test_cycles_that_a_client_grants_are_the_same_each_time(config):
     assert first == second
     assert sum(orders for _, orders, _ in first[0]) == len(first[1]) == 4
     assert not any(missing for *_, missing in first[0])
+
+
+def test_a_client_that_leaves_makes_room_for_the_next():
+    def joined():
+        try:
+            return LockClient(SEGMENT)
+        except PortError:
+            return None
+
+    with running("--lock", SEGMENT) as process:
+        cycles = []
+        for _ in range(3):
+            with until(joined) as client:
+                cycles += [client.grant(0).cycle, client.grant(100).cycle]
+        assert cycles == [cycles[0] + 100 * n for n in (0, 1, 1, 2, 2, 3)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
 
 
 def test_wires_are_gone_when_making_them_fails():
