@@ -106,3 +106,11 @@ def test_demo_over_the_wire(capsys):
     assert main(["nic", "--demo", "--size", "small", "--messages", "1000", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["mismatches"] == 0 and found["orders"] > 0 and "0 lost" in found["notes"][0]
+
+
+def test_real_aapl_file_over_the_wire_equals_the_models(data_dir):
+    path = data_dir / "itch" / "real_aapl_20200130_pre.itch"
+    result, comparison = compare(CompareOptions(path, LADDER["medium"], Selection(), via="nic"))
+    assert result.equal and result.messages == 10_000
+    assert comparison.device.frames_lost == 0 and comparison.device.frames_sent > 9_000
+    assert comparison.device.orders_received == result.orders > 0
