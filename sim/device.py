@@ -102,6 +102,11 @@ class Device:
         self.close()
 
     @property
+    def via(self) -> str:
+        """One line on how frames reach the device."""
+        return "handed over in this process"
+
+    @property
     def cycle(self) -> int:
         """Core cycles since the model was made."""
         return int(self._lib.tg_cycle(self._handle))

@@ -56,6 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pack", type=int, help="messages a frame (default: as many as fit 1,400 bytes and 10 us)")
     parser.add_argument("--gap", type=int, default=3, help="idle cycles between frames (default 3, the minimum gap)")
     parser.add_argument("--stall", type=float, default=0.0, help="share of cycles in which the order port is held up")
+    parser.add_argument(
+        "--via", default="", metavar="nic[:BACKEND]",
+        help="send the frames through network interfaces and this driver (default packet) to the device",
+    )  # fmt: skip
     parser.add_argument("--print-config", action="store_true", help="print the configuration used, as TOML")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object (docs/reference/compare.schema.json)"
@@ -101,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     options = CompareOptions(
         path=args.file, sizes=sizes, selection=selection(args, sizes.slots), config=args.config, pack=args.pack,
         start=args.start, limit=args.limit, stall=args.stall, gap=args.gap,
+        via=args.via,
     )  # fmt: skip
     bars = Bars()
     with bars.progress:

@@ -38,6 +38,7 @@ class CompareOptions:
     start, limit: messages (of a capture: frames) skipped and taken. stall: share of cycles in which the order port is
     held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
     keep_orders: whether `Comparison.order_frames` keeps every order frame; a long run has many.
+    via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; "": they are handed over.
     """
 
     path: Path
@@ -52,6 +53,24 @@ class CompareOptions:
     faults: frozenset[str] = frozenset()
     work: Path = Path("build") / "compare"
     keep_orders: bool = False
+    via: str = ""
+
+    def open_device(self) -> Device:
+        """The device that `via` names.
+
+        Raises
+        ------
+        UserError: `via` is wrong, or what it needs is missing.
+        """
+        if not self.via:
+            return Device(self.sizes, faults=self.faults)
+        way, _, backend = self.via.partition(":")
+        if way != "nic":
+            raise UserError(f"--via takes nic or nic:BACKEND, not {self.via!r}")
+        from tickgate.sim.nic.wire_device import WireDevice
+        from tickgate.sim.nic.wires import DEFAULT_BACKEND
+
+        return WireDevice(self.sizes, faults=self.faults, backend=backend or DEFAULT_BACKEND)
 
 
 def configuration(options: CompareOptions, source: Input, progress: Progress) -> Config:
@@ -105,7 +124,7 @@ def compare(
     result = CompareResult(
         str(options.path), {"toml": config_toml.dumps(config), "sizes": dict(options.sizes.__dict__)}
     )
-    with Device(options.sizes, faults=options.faults) as device:
+    with options.open_device() as device:
         if options.stall:
             device.stall(options.stall)
         model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
@@ -124,6 +143,8 @@ def compare(
                 break
         comparison.finish()
         elapsed = max(1, clock.now_ns() - began)
+        if options.via:
+            result.notes.append(device.via)
     result.rate_msgs_s = result.messages * 1e9 / elapsed
     result.device_msgs_s = result.messages * 1e9 / max(1, comparison.device_ns)
     if not result.messages:

@@ -1,0 +1,1 @@
+"""The simulated NIC: the Verilated device behind network interfaces."""
