@@ -71,6 +71,7 @@ BUILTIN: dict[str, Builtin] = {
     "verilog": Builtin("tickgate.hw.cli.verilog", "write the Verilog of a stage or of the whole", "sim"),
     "timing": Builtin("tickgate.hw.cli.timing", "place and route: clock, cells and critical path", "boards"),
     "device": Builtin("tickgate.sw.cli.device", "talk to a device: registers, limits, kill switch, telemetry"),
+    "bench": Builtin("tickgate.drivers.bench.cli", "round trips and one-way rates of every port backend, as ratios"),
     "doctor": Builtin("tickgate.sw.cli.doctor", "list every tool, its version, and the fix for what is missing"),
 }
 
