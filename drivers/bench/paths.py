@@ -32,7 +32,7 @@ Link = Literal["memory", "veth", "tap", "loopback"]
 
 @dataclass(frozen=True)
 class Kind:
-    """A path by name: `backend` of the near port over `link`; `peer`: the program that answers, None: a port of ours."""
+    """A path by name: `backend` of the near port over `link`; `peer`: the program that answers, else a port does."""
 
     name: str
     label: str
@@ -174,7 +174,7 @@ class Bench:
 
     def _join_udp(self, path: Path, held: ExitStack) -> None:
         path.overhead_bytes = UDP_HEADERS
-        options = {"backend": "udp", "ring": RING, "wait_ms": path.kind.wait_ms}
+        options: dict[str, Any] = {"backend": "udp", "ring": RING, "wait_ms": path.kind.wait_ms}
         if self._spaces is None:
             path.link = "loopback"
             one, two = _free_udp_ports()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ _COLOURS = (
 )
 #: Half the height of a violin, in rows; slices on the logarithmic axis of times.
 _HALF, _SLICES = 0.42, 120
+#: Label of a path, and the buckets of its histogram: lowest and highest time in ns, count.
+Series = tuple[str, list[list[int]]]
 TIMES = ("p50", "p99", "p99_9", "p99_99", "max")
 _TITLES = ("p50", "p99", "p99.9", "p99.99", "max")
 
@@ -48,13 +51,13 @@ def density(buckets: list[list[int]], slices: int = _SLICES) -> tuple[npt.NDArra
     return 10 ** ((edges[:-1] + edges[1:]) / 2), held / held.max()
 
 
-def _measured(result: dict[str, Any], size: str) -> list[tuple[str, list[list[int]]]]:
+def _measured(result: dict[str, Any], size: str) -> list[Series]:
     found = [(path["label"], path["round_trip"].get(size, {}).get("buckets_ns", []))
              for path in result["paths"].values()]  # fmt: skip
     return [(label, buckets) for label, buckets in found if buckets]
 
 
-def draw_curves(axes: Any, series: list[tuple[str, list[list[int]]]]) -> None:
+def draw_curves(axes: Any, series: list[Series]) -> None:
     """Time over percentile, both logarithmic, a curve a path."""
     for number, (label, buckets) in enumerate(series):
         rest, time_ns = curve(buckets)
@@ -69,7 +72,7 @@ def draw_curves(axes: Any, series: list[tuple[str, list[list[int]]]]) -> None:
     axes.legend(frameon=False, fontsize=7, loc="upper left")
 
 
-def draw_violins(axes: Any, series: list[tuple[str, list[list[int]]]]) -> None:
+def draw_violins(axes: Any, series: list[Series]) -> None:
     """How the round trips of each path lie on a logarithmic axis of times."""
     for number, (_, buckets) in enumerate(series):
         at, width = density(buckets)
@@ -79,6 +82,10 @@ def draw_violins(axes: Any, series: list[tuple[str, list[list[int]]]]) -> None:
     axes.set_yticks(range(len(series)), [label for label, _ in series][::-1])
     axes.set_xscale("log")
     axes.set_xlabel("round trip, ns")
+
+
+def _plot(draw: Callable[[Any, list[Series]], None], series: list[Series], height_in: float) -> str:
+    return plots.svg(plots.figure(9.5, height_in, lambda made: draw(made.subplots(), series)))
 
 
 def _number(value: float | None, digits: int = 0) -> str:
@@ -124,7 +131,7 @@ def render(result: dict[str, Any]) -> str:
         f"{result['rounds_done']} of {result['rounds']} rounds.</p>",
         note(
             "Ratios are to the spinning UDP socket: the median over rounds of the ratio of both medians of that round. "
-            "Between rounds, and more so between runs, a machine may be faster or slower as a whole: quote no time alone."
+            "Between rounds, and more so between runs, the whole machine may be faster or slower: quote no time alone."
         ),
     ]
     missing = [[path["label"], path["missing"]] for path in result["paths"].values() if path["missing"]]
@@ -133,15 +140,9 @@ def render(result: dict[str, Any]) -> str:
     for size in map(str, result["sizes"]):
         series = _measured(result, size)
         parts.append(f"<h2>Round trips, {size} bytes</h2>")
-        parts.append(
-            table(["path", "p50 ns", "p99", "p99.9", "p99.99", "max", "lost", "ratio"], _trips_rows(result, size))
-        )
+        parts.append(table(["path", "p50 ns", *_TITLES[1:], "lost", "ratio"], _trips_rows(result, size)))
         if series:
-            height_in = 0.9 + 0.35 * len(series)
-            parts.append(plots.svg(plots.figure(9.5, 4.2, lambda made, s=series: draw_curves(made.subplots(), s))))
-            parts.append(
-                plots.svg(plots.figure(9.5, height_in, lambda made, s=series: draw_violins(made.subplots(), s)))
-            )
+            parts += [_plot(draw_curves, series, 4.2), _plot(draw_violins, series, 0.9 + 0.35 * len(series))]
         parts.append(f"<h2>One way, {size} bytes</h2>")
         parts.append(table(["path", "frames/s received", "received", "lost", "ratio"], _flood_rows(result, size)))
     if result["cython"] is not None:
