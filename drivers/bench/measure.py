@@ -199,14 +199,20 @@ class Measurement:
                 path.program.rest()
             return
         began = threading.Event()
+        caught: list[PortError] = []
 
         def work() -> None:
-            with pinned(self.plan.far_cpu):
+            try:
+                with pinned(self.plan.far_cpu):
+                    began.set()
+                    if path.far is None:
+                        loop.sink_fd(path.fd) if sink else loop.echo_fd(path.fd)
+                    else:
+                        loop.sink(path.far) if sink else loop.echo(path.far)
+            except PortError as error:
+                caught.append(error)
+            finally:
                 began.set()
-                if path.far is None:
-                    loop.sink_fd(path.fd) if sink else loop.echo_fd(path.fd)
-                else:
-                    loop.sink(path.far) if sink else loop.echo(path.far)
 
         thread = threading.Thread(target=work, name=f"far end of {path.kind.name}")
         thread.start()
@@ -216,6 +222,8 @@ class Measurement:
         finally:
             loop.stop()
             thread.join()
+        if caught:
+            raise caught[0]
         if loop.error:
             raise PortError(f"{path.kind.label}, far end: {os.strerror(loop.error)}")
 
