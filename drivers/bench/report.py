@@ -26,7 +26,7 @@ _COLOURS = (
     "#00695c",
 )
 #: Half the height of a violin, in rows; slices on the logarithmic axis of times.
-_HALF, _SLICES = 0.42, 120
+_HALF, _SLICES_MIN, _SLICES_A_DECADE = 0.42, 24, 50
 #: Label of a path, and the buckets of its histogram: lowest and highest time in ns, count.
 Series = tuple[str, list[list[int]]]
 TIMES = ("p50", "p99", "p99_9", "p99_99", "max")
@@ -41,7 +41,7 @@ def curve(buckets: list[list[int]]) -> tuple[npt.NDArray[np.float64], npt.NDArra
     return np.maximum(1 - np.cumsum(counts) / total, 1 / total), high
 
 
-def density(buckets: list[list[int]], slices: int = _SLICES) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def density(buckets: list[list[int]], slices: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Middles of slices of the logarithmic axis of times in ns, and what part of the fullest slice each holds."""
     middle = np.array([max(1.0, (bucket[0] + bucket[1]) / 2) for bucket in buckets])
     counts = np.array([bucket[2] for bucket in buckets], dtype=np.float64)
@@ -75,7 +75,8 @@ def draw_curves(axes: Any, series: list[Series]) -> None:
 def draw_violins(axes: Any, series: list[Series]) -> None:
     """How the round trips of each path lie on a logarithmic axis of times."""
     for number, (_, buckets) in enumerate(series):
-        at, width = density(buckets)
+        decades = np.log10(max(1, buckets[-1][1]) / max(1, buckets[0][0]))
+        at, width = density(buckets, max(_SLICES_MIN, int(decades * _SLICES_A_DECADE)))
         colour = _COLOURS[number % len(_COLOURS)]
         row = len(series) - 1 - number
         axes.fill_between(at, row - _HALF * width, row + _HALF * width, lw=0, alpha=0.8, color=colour)

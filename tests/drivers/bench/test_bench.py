@@ -1,4 +1,4 @@
-"""`tickgate bench`: frames of every path arrive and are counted, its object fits the schema, and what is missing is told.
+"""`tickgate bench`: frames of every path arrive and are counted, its object fits the schema, what is missing is told.
 
 No test judges a time: machines that run tests are busy.
 """
