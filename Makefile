@@ -58,6 +58,11 @@ compare: setup
 	@[ -n "$(ITCH)" ] || { echo "compare: name the file: make compare ITCH=file" >&2; exit 2; }
 	@$(BIN)/tickgate compare "$(ITCH)" $(ARGS)
 
+## bench: latency and throughput of every port backend beside its peers, as ratios; report in build/bench (ARGS=--quick)
+.PHONY: bench
+bench: setup
+	@$(BIN)/tickgate bench --report build/bench/report.html $(ARGS)
+
 ## verilog: write the Verilog of the whole design, or of one stage (STAGE=book)
 .PHONY: verilog
 verilog: setup
@@ -139,7 +144,7 @@ $(S)/run $(S)/dev $(S)/docs $(S)/timing: $(S)/%: requirements/%.txt $(S)/build
 	@$(LOCKED) -r $<
 	@touch $@
 
-$(PACKAGE): $(S)/run pyproject.toml CMakeLists.txt drivers/CMakeLists.txt $(wildcard drivers/*.pyx drivers/*.pxd drivers/c/*.[ch])
+$(PACKAGE): $(S)/run pyproject.toml CMakeLists.txt drivers/CMakeLists.txt $(wildcard drivers/*.pyx drivers/*.pxd drivers/c/*.[ch] drivers/bench/*.pyx drivers/bench/*.h drivers/bench/CMakeLists.txt)
 	@echo "setup: $(if $(TICKGATE_PURE),installing without the compiled drivers (TICKGATE_PURE),building the drivers)"
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@rm -f $(S)/package $(S)/package-pure && touch $@

@@ -72,6 +72,7 @@ BUILTIN: dict[str, Builtin] = {
     "timing": Builtin("tickgate.hw.cli.timing", "place and route: clock, cells and critical path", "boards"),
     "nic": Builtin("tickgate.sim.cli.nic", "put the simulated device behind network interfaces", "sim"),
     "device": Builtin("tickgate.sw.cli.device", "talk to a device: registers, limits, kill switch, telemetry"),
+    "bench": Builtin("tickgate.drivers.bench.cli", "round trips and one-way rates of every port backend, as ratios"),
     "doctor": Builtin("tickgate.sw.cli.doctor", "list every tool, its version, and the fix for what is missing"),
 }
 

@@ -1,6 +1,6 @@
 """Writes the pages of documentation that follow from single sources: `python -m tickgate.sw.report.generate_docs`.
 
-Whole pages under `docs/reference` come from `tickgate.sw.spec`, one from the JSON schema beside it. In
+Whole pages under `docs/reference` come from `tickgate.sw.spec`, two from the JSON schemas beside them. In
 `docs/stages/<stage>.md` the text between the two comments `BEGIN` and `END` comes from the stage's component: ports,
 latencies, counters and faults; in `docs/results.md` the latencies of all. The gateware is loaded by name, because this
 module may not import it.
@@ -43,8 +43,10 @@ def pages(docs: Path) -> dict[Path, str]:
     """Every generated file with the text that it must have."""
     reference = docs / "reference"
     out = {reference / name: text for name, text in reference_pages.pages().items()}
-    schema = json.loads((reference / "compare.schema.json").read_text(encoding="utf-8"))
-    out[reference / "compare-json.md"] = schema_page.page(schema, "compare.schema.json")
+    for command in ("bench", "compare"):
+        file = f"{command}.schema.json"
+        schema = json.loads((reference / file).read_text(encoding="utf-8"))
+        out[reference / f"{command}-json.md"] = schema_page.page(schema, file)
     stages = importlib.import_module(GATEWARE).STAGES
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # components that are looked at and never become part of a design

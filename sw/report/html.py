@@ -28,10 +28,10 @@ ORDER_ROW = "actionable/order"
 
 def _market(series: Sequence[SymbolSeries]) -> str:
     if not series:
-        return _note("No symbol was followed.")
+        return note("No symbol was followed.")
     return plots.svg(
         plots.figure(9.5, 0.6 + 1.25 * len(series), lambda made: plots.draw_market(made, series), None)
-    ) + _note(
+    ) + note(
         f"Spreads are drawn where both sides have a best price; a curve shows the last message of each of at most "
         f"{plots.POINTS_MAX:,} equal parts of the time. Depth counts all levels of the window."
     )
@@ -39,32 +39,35 @@ def _market(series: Sequence[SymbolSeries]) -> str:
 
 def _histogram(counts: npt.NDArray[np.int64] | None) -> str:
     if counts is None:
-        return _note("No order left.")
+        return note("No order left.")
     return plots.svg(plots.figure(9.5, 2.6, lambda made: plots.draw_histogram(made.subplots(), counts)))
 
 
 def _rejects(values: Mapping[str, int]) -> str:
     if not any(values.values()):
-        return _note("None.")
+        return note("None.")
     return plots.svg(plots.figure(9.5, 0.7 + 0.25 * len(values), lambda made: plots.draw_bars(made.subplots(), values)))
 
 
 def _budgets(budgets: Mapping[str, Mapping[str, int]]) -> str:
     if not budgets:
-        return _note("No order left.")
+        return note("No order left.")
     return plots.svg(
         plots.figure(9.5, 0.9 + 0.3 * len(budgets), lambda made: plots.draw_budgets(made.subplots(), budgets))
-    ) + _note(
+    ) + note(
         "The orders at the minimum, median, 99th percentile and maximum. The trigger's part holds the wait for the "
         "order port, where there was one."
     )
 
 
-def _note(text: str) -> str:
+def note(text: str) -> str:
+    """A paragraph that explains what is above it."""
     return f"<p class='note'>{html.escape(text)}</p>"
 
 
-def _table(head: list[str], rows: list[list[Any]]) -> str:
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    """A table; whole numbers with separators."""
+
     def cell(value: Any) -> str:
         return html.escape(f"{value:,}" if isinstance(value, int) else str(value))
 
@@ -114,13 +117,18 @@ def render(
         "<h2>Rejects by reason</h2>",
         _rejects(summary["rejects"]),
         "<h2>Latency by stage and class, core cycles of the simulation</h2>",
-        _table(["row", "count", "min", "median", "p99", "max"], latency),
+        table(["row", "count", "min", "median", "p99", "max"], latency),
         "<h2>Messages by type</h2>",
-        _table(["type", "messages"], [[k, v] for k, v in summary["types"].items()]),
+        table(["type", "messages"], [[k, v] for k, v in summary["types"].items()]),
         "<h2>Coverage</h2>",
-        _table(["what", "share of messages"],
+        table(["what", "share of messages"],
                [[k, f"{v:.4%}"] for k, v in _flat_coverage(summary["coverage"]).items()]),
     ]  # fmt: skip
+    return page(title, parts)
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """A whole page of HTML parts."""
     body = "\n".join(parts)
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"

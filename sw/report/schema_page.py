@@ -40,5 +40,7 @@ def _type(kind: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in kind["oneOf"])
     if kind.get("type") == "array":
         return f"list of {_type(kind['items'])}"
+    if "enum" in kind:
+        return " or ".join(f"`{value}`" for value in kind["enum"])
     types = kind.get("type", "anything")
     return " or ".join(types) if isinstance(types, list) else str(types)

@@ -1,0 +1,253 @@
+"""`tickgate bench`: frames of every path arrive and are counted, its object fits the schema, what is missing is told.
+
+No test judges a time: machines that run tests are busy.
+"""
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from port_flow import need_rights
+
+from tickgate.drivers.bench import paths as bench_paths
+from tickgate.drivers.bench import peers, report
+from tickgate.drivers.bench.cli import measured
+from tickgate.drivers.bench.measure import Measurement, Plan, ratio
+from tickgate.drivers.bench.paths import KINDS, Bench
+from tickgate.drivers.errors import MissingRightError, PortError
+from tickgate.sw.cli.main import main
+
+SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "docs/reference/bench.schema.json").read_text())
+OURS = [name for name, kind in KINDS.items() if kind.peer is None]
+TRIPS = 20
+
+
+def plan(**values):
+    return Plan(**{"rounds": 1, "trips": TRIPS, "trip_limit_ms": 20_000, "flood_ms": 3, "patience_ms": 5_000, **values})
+
+
+def run(names, programs=None, **values):
+    return measured(names, programs or {}, Measurement(plan(**values)), quick=True)
+
+
+def check(result):
+    jsonschema.validate(result, SCHEMA)
+    return result
+
+
+def need(name):
+    if KINDS[name].link in ("veth", "tap"):
+        need_rights("sys_admin", "net_admin", "net_raw", "bpf")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_frames_of_every_path_arrive_and_are_counted(name):
+    need(name)
+    made = check(run([name]))["paths"][name]
+    assert made["missing"] is None and made["mode"]
+    for size in ("64", "128", "1500"):
+        trips, flood = made["round_trip"][size], made["one_way"][size]
+        assert (trips["count"], trips["lost"]) == (TRIPS, 0)
+        assert sum(bucket[2] for bucket in trips["buckets_ns"]) == TRIPS
+        assert 0 < trips["min_ns"] <= trips["p50_ns"] <= trips["p99_ns"] <= trips["max_ns"]
+        assert 0 < flood["received"] <= flood["sent"]
+        assert flood["lost"] == flood["sent"] - flood["received"] and flood["rate_fps"] > 0
+
+
+def test_sizes_are_those_of_frames_whatever_the_path_adds():
+    need("udp")
+    with Bench(["udp", "packet"], {}) as bench:
+        Measurement(plan(sizes=(64,), flood_ms=1)).run(bench, lambda what: None)
+        for name, payload in (("udp", 22), ("packet", 64)):
+            counted = bench.paths[name].near.stats()
+            assert counted.tx_bytes == payload * counted.tx_frames
+
+
+def test_ratios_are_medians_over_rounds_of_figures_of_one_round():
+    assert ratio([10, 30, 50], [10, 10, 10]) == 3
+    assert ratio([10, None, 80], [20, 5, 20]) == pytest.approx(2.25)
+    assert ratio([10], []) is None and ratio([None], [1]) is None
+    need("udp")
+    made = check(run(["udp", "shm"], rounds=2, sizes=(64,)))
+    assert made["rounds_done"] == 2
+    assert made["paths"]["udp"]["round_trip"]["64"]["ratio"] == 1
+    mine, base = (made["paths"][name]["round_trip"]["64"]["round_p50_ns"] for name in ("shm", "udp"))
+    assert made["paths"]["shm"]["round_trip"]["64"]["ratio"] == pytest.approx(ratio(mine, base))
+    assert made["cython"]["path"] == "shm" and made["cython"]["ratio"] > 0
+
+
+def test_a_run_ends_when_its_time_is_over():
+    made = check(run(["shm"], rounds=9, budget_s=0.0))
+    assert made["rounds_done"] == 0
+    assert made["paths"]["shm"]["round_trip"]["64"]["p50_ns"] is None and made["cython"] is None
+
+
+def test_the_schema_refuses_what_is_not_stated():
+    made = run(["shm"], sizes=(64,))
+    for wrong in ({**made, "more": 1}, {**made, "sizes": "64"}, {k: v for k, v in made.items() if k != "machine"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, SCHEMA)
+
+
+def test_without_namespaces_udp_meets_on_the_loopback_and_others_say_why(monkeypatch):
+    def refused():
+        raise MissingRightError("making a network namespace: the right CAP_SYS_ADMIN is missing\nrun as root")
+
+    monkeypatch.setattr(bench_paths, "Namespace", refused)
+    made = check(run(["udp", "udp-blocking", "packet", "tap-xdp", "shm"], sizes=(64,)))["paths"]
+    assert made["udp"]["link"] == made["udp-blocking"]["link"] == "loopback"
+    assert made["udp"]["round_trip"]["64"]["count"] == made["shm"]["round_trip"]["64"]["count"] == TRIPS
+    for name in ("packet", "tap-xdp"):
+        assert "CAP_SYS_ADMIN is missing; run as root" in made[name]["missing"]
+        assert made[name]["round_trip"] == {}
+
+
+def test_a_path_that_fails_on_the_way_is_told_and_fails_the_run():
+    measurement = Measurement(plan(sizes=(64, 128)))
+    with Bench(["shm"], {}) as bench:
+        bench.paths["shm"].far.close()
+        measurement.run(bench, lambda what: None)
+        made = measurement.results(bench)["shm"]
+    assert made["missing"] and made["round_trip"]["64"]["count"] == 0
+    assert made["round_trip"]["128"]["round_p50_ns"] == [None]
+
+
+def test_nothing_that_was_made_stays_open():
+    need("packet")
+    before = len(os.listdir("/proc/self/fd"))
+    run(["udp", "packet", "tap-packet", "shm"], sizes=(64,), flood_ms=1)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# Peers
+
+
+def program(folder, name, text):
+    file = folder / name
+    file.write_text(text)
+    file.chmod(file.stat().st_mode | stat.S_IXUSR)
+    return str(file)
+
+
+ECHO = """#!{python} -S
+import socket, sys
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+sock.bind((sys.argv[sys.argv.index("-i") + 1], 0))
+while True:
+    data, where = sock.recvfrom(2048)
+    if where[2] != socket.PACKET_OUTGOING:
+        sock.send(data[6:12] + data[:6] + data[12:])
+"""
+
+
+def test_missing_peers_are_told_as_missing(monkeypatch, capsys):
+    monkeypatch.setattr(peers.shutil, "which", lambda name: None)
+    assert main(["bench", "--quick", "--rounds=1", "--trips=9", "--sizes=64", "--only=shm,testpmd,xdpsock"]) == 0
+    said = capsys.readouterr().out
+    assert "missing: dpdk-testpmd, macswap: dpdk-testpmd is not on the PATH" in said
+    assert "missing: xdpsock -l: xdpsock is not on the PATH" in said
+
+
+def test_a_peer_answers_and_rests_between_its_turns(tmp_path):
+    need("xdpsock")
+    echo = program(tmp_path, "xdpsock", ECHO.format(python=sys.executable))
+    measurement = Measurement(plan(sizes=(64,)))
+    with Bench(["xdpsock"], {"xdpsock": echo}) as bench:
+        path = bench.paths["xdpsock"]
+        assert path.missing is None
+        state = Path(f"/proc/{path.program.pid}/stat")
+        measurement.run(bench, lambda what: None)
+        assert state.read_text().rpartition(")")[2].split()[0] == "T"
+        made = measurement.results(bench)["xdpsock"]
+    assert made["missing"] is None and made["peer"]
+    assert made["round_trip"]["64"]["count"] == TRIPS and made["one_way"] == {}
+    assert not state.exists()
+
+
+def test_a_peer_that_does_not_stay_up_is_missing_with_its_last_words(tmp_path):
+    need("xdpsock")
+    broken = program(tmp_path, "xdpsock", "#!/bin/sh\necho starting\necho no such mode >&2\nexit 3\n")
+    made = check(run(["shm", "xdpsock"], {"xdpsock": broken}, sizes=(64,)))
+    assert made["paths"]["xdpsock"]["missing"] == "xdpsock ended at once with status 3: no such mode"
+    assert made["failed"] == []
+
+
+def test_a_peer_that_does_not_answer_fails_the_run(tmp_path):
+    need("xdpsock")
+    silent = program(tmp_path, "xdpsock", "#!/bin/sh\nexec sleep 60\n")
+    made = check(run(["xdpsock"], {"xdpsock": silent}, sizes=(64,), patience_ms=5))
+    assert made["paths"]["xdpsock"]["missing"] == "xdpsock -l: nobody answers"
+    assert made["failed"] == ["xdpsock"]
+
+
+def test_a_peer_that_ended_is_told(tmp_path):
+    need("xdpsock")
+    with Bench(["xdpsock"], {"xdpsock": program(tmp_path, "xdpsock", "#!/bin/sh\nexec sleep 60\n")}) as bench:
+        peer = bench.paths["xdpsock"].program
+        os.kill(peer.pid, 9)
+        with pytest.raises(PortError, match="ended by itself with status -9"):
+            for _ in range(1_000_000):
+                peer.work()
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--only", "shm,nosuch"], "there is no path 'nosuch'; the paths are: udp,"),
+        (["--sizes", "63"], "--sizes takes numbers from 64 to 1514, not '63'"),
+        (["--sizes", "64,many"], "not 'many'"),
+        (["--cpus", "0"], "--cpus takes two numbers (0,1) or none, not '0'"),
+        (["--cpus", "0,4096"], "this process may use the CPUs"),
+        (["--rounds", "0"], "--rounds takes a number from 1 to 10,000, not 0"),
+        (["--trips", "-1"], "--trips takes a number from 1"),
+        (["--peer", "xdpsock"], "--peer takes NAME=FILE, not 'xdpsock'"),
+        (["--peer", "other=/bin/sh"], "there is no peer 'other'; the peers are: testpmd, xdpsock"),
+        (["--peer", "xdpsock=nowhere"], "nowhere is not a program that can be run"),
+        (["--report", "."], "--report takes a file, and . is a folder"),
+    ],
+)
+def test_a_users_mistake_is_one_line(words, told, capsys):
+    assert main(["bench", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("tickgate: error: ") and err.count("\n") == 1 and told in err
+
+
+def test_without_the_compiled_drivers_the_command_says_so(monkeypatch, capsys):
+    monkeypatch.setenv("TICKGATE_PURE", "1")
+    assert main(["bench", "--quick"]) == 2
+    assert capsys.readouterr().err.startswith("tickgate: error: the compiled drivers are not installed\n")
+
+
+def test_json_is_one_object_and_the_report_has_it_beside(tmp_path, capsys):
+    page = tmp_path / "new" / "bench.html"
+    words = ["bench", "--quick", "--rounds=1", "--trips=30", "--sizes=64", "--only=shm", "--cpus=none", "--json"]
+    assert main([*words, "--report", str(page)]) == 0
+    made = check(json.loads(capsys.readouterr().out))
+    assert made == json.loads(page.with_suffix(".json").read_text())
+    assert made["machine"]["near_cpu"] is None and made["machine"]["kernel"].startswith("Linux ")
+    text = page.read_text()
+    assert text.count("<svg") == 2 and "shared memory" in text and "Cython against C" in text
+
+
+def test_the_page_tells_what_is_missing_and_draws_what_is_there(monkeypatch):
+    made = run(["shm", "testpmd"], sizes=(64,))
+    text = report.render(made)
+    assert "Missing in this run" in text and "dpdk-testpmd is not on the PATH" in text
+    nothing = run(["testpmd"], sizes=(64,))
+    assert "<svg" not in report.render(nothing)
+
+
+def test_curve_and_density_follow_the_counts():
+    buckets = [[100, 100, 90], [200, 201, 9], [4000, 4003, 1]]
+    rest, time_ns = report.curve(buckets)
+    assert rest.tolist() == pytest.approx([0.10, 0.01, 0.01]) and time_ns.tolist() == [100, 201, 4003]
+    at, width = report.density(buckets, slices=10)
+    assert width.max() == 1 and width[0] == 1 and width[-1] == pytest.approx(1 / 90)
+    assert at[0] < 200 and at[-1] > 3000
