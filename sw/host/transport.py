@@ -27,6 +27,7 @@ BUILTIN: dict[str, tuple[str, str, str | None]] = {
         None,
     ),
     "sim": ("tickgate.sim.transport:open_sim", "a simulated device of its own; [SIZE]", "sim"),
+    "nic": ("tickgate.sim.nic.transport:open_nic", "the simulated NIC; [NAME]", "sim"),
     "shm": ("tickgate.drivers.transport:open_shm", "shared memory; NAME", None),
     "xdp": ("tickgate.drivers.transport:open_xdp", "AF_XDP; INTERFACE[@QUEUE]", None),
     "packet": ("tickgate.drivers.transport:open_packet", "AF_PACKET; INTERFACE", None),
