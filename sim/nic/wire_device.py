@@ -143,7 +143,7 @@ class WireDevice(Device):
                 raise DeviceError(f"{sent - arrived} of {sent} frames did not reach the device: {port.stats()}")
         self.frames_sent += sent
 
-    def drain(self, quiet: int = 64, limit: int = 1_000_000) -> None:
+    def drain(self, quiet: int | None = None, limit: int = 1_000_000) -> None:
         """As `Device.drain`; then what left the device has crossed the wire too."""
         super().drain(quiet, limit)
         self._turn()
