@@ -27,6 +27,8 @@ _TESTPMD = (
     "--vdev net_af_xdp0,iface={interface},force_copy=1 -- "
     "--forward-mode=macswap --auto-start --port-topology=loop --total-num-mbufs=8192"
 )
+#: Where DPDK makes a folder by the name of the prefix: of root, and of a user.
+_RUNTIME = ("/run", "/var/run", os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
 _XDPSOCK = "-l -i {interface} -q 0 -S -c"
 
 
@@ -46,7 +48,7 @@ class Peer:
 
         Raises: PortError where it does not stay up, with its last line.
         """
-        places = {
+        places: dict[str, Any] = {
             "interface": interface, "prefix": f"tickgate-bench-{os.getpid()}", "cpu": cpu or 0,
             "main_cpu": min(os.sched_getaffinity(0)),
         }  # fmt: skip
@@ -74,6 +76,8 @@ class Peer:
                 if process.poll() is None:
                     process.kill()
                 process.communicate()
+                for folder in _RUNTIME:  # a DPDK program that is killed leaves its files there
+                    shutil.rmtree(Path(folder) / "dpdk" / places["prefix"], ignore_errors=True)
 
 
 class Program:
