@@ -15,9 +15,11 @@ import errno
 import fcntl
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +32,7 @@ _CLONE_NEWNET = 0x40000000
 _RUN_NETNS = Path("/run/netns")
 # linux/if_tun.h, linux/sockios.h, linux/ethtool.h
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
-_SIOCETHTOOL = 0x8946
+_SIOCETHTOOL, _SIOCGIFFLAGS, _IFF_RUNNING = 0x8946, 0x8913, 0x40
 _OFFLOADS = {"rx checksum": 0x15, "tx checksum": 0x17, "sg": 0x19, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
 
 
@@ -142,6 +144,21 @@ class Namespace:
         """Run ``ip`` inside; return what it printed."""
         return self.run("ip", *words).stdout
 
+    def wait_running(self, name: str, seconds: float = 5.0) -> None:
+        """Waits until the kernel has seen that the link of an interface is up: what is sent before that is lost.
+
+        Raises
+        ------
+        TimeoutError: it was not seen in that time.
+        """
+        request, end = struct.pack("16s16x", name.encode()), time.monotonic() + seconds
+        with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            while not struct.unpack_from("H", fcntl.ioctl(probe, _SIOCGIFFLAGS, request), 16)[0] & _IFF_RUNNING:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"the link of {name} did not come up within {seconds:g} s")
+                time.sleep(0.001)
+        self.ip("link", "show", name)  # waits for the lock under which the kernel activates the queues
+
     def link_up(self, name: str) -> None:
         """Take offloads off an interface and bring it up."""
         with self.entered():
@@ -244,3 +261,5 @@ def veth_pair(first: tuple[Namespace, str], second: tuple[Namespace, str], *, mt
     )  # fmt: skip
     a.link_up(name_a)
     b.link_up(name_b)
+    a.wait_running(name_a)
+    b.wait_running(name_b)

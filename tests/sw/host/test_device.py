@@ -292,7 +292,7 @@ def test_device_of_this_map_and_build_is_taken():
 def test_transport_is_found_by_name():
     assert open_transport("model:small").name == "model:small"
     assert Device(open_model(""), timeout_s=0.01).sizes.slots == 8
-    with pytest.raises(UserError, match="no transport 'pigeon'; the transports are model, sim, shm"):
+    with pytest.raises(UserError, match="no transport 'pigeon'; the transports are model, sim, nic, shm"):
         open_transport("pigeon:1")
     with pytest.raises(UserError, match="size must be one of small"):
         open_transport("model:huge")
