@@ -261,5 +261,5 @@ def veth_pair(first: tuple[Namespace, str], second: tuple[Namespace, str], *, mt
     )  # fmt: skip
     a.link_up(name_a)
     b.link_up(name_b)
+    # The second end finds its peer up; the first one's queues are activated a moment after that, and drop until then.
     a.wait_running(name_a)
-    b.wait_running(name_b)
