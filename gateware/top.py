@@ -183,14 +183,7 @@ class Top(wiring.Component):
                 m.d.comb += stage.kill.eq(registers.kill)
             if COUNTER_SOURCES[name]:
                 m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)
-            for member in members:
-                if member.startswith("cfg_"):
-                    source, target = getattr(registers, member), getattr(stage, member)
-                    m.d.comb += [
-                        target.row.eq(source.row),
-                        target.select.eq(source.select),
-                        target.commit.eq(source.commit),
-                    ]
+            _connect_rows(m, registers, stage)
 
         # The only observation point of each stage.
         for stage in TRACES:
@@ -223,11 +216,16 @@ class Top(wiring.Component):
             readback.addr.eq(shared.o.addr),
             readback.row_select.eq(registers.row_select),
         ]
-        for member in readback.signature.members:
-            if member.startswith("cfg_"):
-                source, target = getattr(registers, member), getattr(readback, member)
-                m.d.comb += [
-                    target.row.eq(source.row),
-                    target.select.eq(source.select),
-                    target.commit.eq(source.commit),
-                ]
+        _connect_rows(m, registers, readback)
+
+
+def _connect_rows(m, registers, component):
+    """Every row port of a component to the register bank's of the same name."""
+    for member in component.signature.members:
+        if member.startswith("cfg_"):
+            source, target = getattr(registers, member), getattr(component, member)
+            m.d.comb += [
+                target.row.eq(source.row),
+                target.select.eq(source.select),
+                target.commit.eq(source.commit),
+            ]

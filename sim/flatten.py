@@ -44,6 +44,12 @@ def rename(text: str, known: dict[str, str]) -> str:
     return _TOKEN.sub(replaced, text)
 
 
+def only_name(text: str) -> str | None:
+    """The name that is all of `text`; None where there is more."""
+    found = list(names(text))
+    return found[0] if len(found) == 1 and text.strip().lstrip("\\") == found[0] else None
+
+
 def written(name: str) -> str:
     """`name` as it stands in Verilog; a flat name of a submodule is never a keyword, a port of the top neither."""
     return name if _PLAIN.fullmatch(name) else f"\\{name} "
@@ -72,6 +78,12 @@ class Statement:
 
     kind: str
     lines: tuple[str, ...]
+
+    @property
+    def assigned(self) -> tuple[str, str]:
+        """Both sides of an `assign`."""
+        left, _, right = self.lines[0].removeprefix("assign ").rstrip(";").partition(" = ")
+        return left, right
 
 
 @dataclass
@@ -214,9 +226,9 @@ def _place(modules: dict[str, Module], module: Module, prefix: str, bound: dict[
         for port, outside in connections.items():
             inside = f"{prefix}{name}{SEPARATOR}{port}"
             shape = child.declarations[port]
-            nets = list(names(outside))
-            if outside.strip().lstrip("\\") in nets and _same_shape(shape, flat.declarations[known[nets[0]]]):
-                inner[port] = known[nets[0]]
+            net = only_name(outside)
+            if net is not None and _same_shape(shape, flat.declarations[known[net]]):
+                inner[port] = known[net]
                 continue
             inner[port] = inside
             flat.declarations[inside] = replace(shape, port="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tickgate.sim.flatten import Flat, Statement, names, rename, written
+from tickgate.sim.flatten import Flat, Statement, names, only_name, rename, written
 
 _DELAY = re.compile(r"(\\\S+ |[A-Za-z_][A-Za-z0-9_$]*) ?<= (.*);$")
 
@@ -61,17 +61,15 @@ def merge_aliases(flat: Flat) -> Flat:
     kept = []
     for statement in flat.statements:
         if statement.kind == "assign":
-            left, _, right = statement.lines[0].removeprefix("assign ").rstrip(";").partition(" = ")
-            one, other = list(names(left)), list(names(right))
+            one, other = (only_name(side) for side in statement.assigned)
             if (
-                len(one) == len(other) == 1
-                and left.strip().lstrip("\\") == one[0]
-                and right.strip().lstrip("\\") == other[0]
-                and not flat.declarations[one[0]].port
-                and flat.declarations[one[0]].width == flat.declarations[other[0]].width
-                and not flat.declarations[other[0]].depth
+                one is not None
+                and other is not None
+                and not flat.declarations[one].port
+                and flat.declarations[one].width == flat.declarations[other].width
+                and not flat.declarations[other].depth
             ):
-                same[one[0]] = other[0]
+                same[one] = other
                 continue
         kept.append(statement)
     for name in same:

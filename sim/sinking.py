@@ -12,14 +12,13 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
-from tickgate.sim.flatten import Declaration, Flat, Statement, flatten, names, written
+from tickgate.sim.flatten import Flat, Statement, flatten, names, only_name, written
 from tickgate.sim.merging import merge_aliases, merge_equal
 
 _IF = re.compile(r"(end else )?if \((.*)\)( begin(?: end)?)?$")
 _BOTH = re.compile(r"(\S+) & (\S+)$")
 _CHOICE = re.compile(r"(\S+) \? (\S+) : 1'h0$")
 _ASSIGNMENT = re.compile(r"((?:\\\S+ |[^=<\\])*?) ?(<?=) (.*);$")
-
 
 #: In front of the valid bit of a record port, as the name of the block that computes the record.
 _PORT = "port "
@@ -74,10 +73,10 @@ class _Conditions:
         self._flat = flat
         for statement in flat.statements:
             if statement.kind == "assign":
-                left, _, right = statement.lines[0].removeprefix("assign ").rstrip(";").partition(" = ")
-                found = list(names(left))
-                if len(found) == 1 and left.strip().lstrip("\\") == found[0] and self._one_bit(found[0]):
-                    self._rights[found[0]] = right
+                left, right = statement.assigned
+                name = only_name(left)
+                if name is not None and self._one_bit(name):
+                    self._rights[name] = right
         self._known: dict[str, frozenset[str]] = {}
 
     def _one_bit(self, name: str) -> bool:
@@ -86,8 +85,8 @@ class _Conditions:
 
     def of(self, text: str) -> frozenset[str]:
         """Names of nets that are true where the condition `text` is."""
-        name = text.strip().lstrip("\\").rstrip()
-        if name not in self._flat.declarations or not self._one_bit(name):
+        name = only_name(text)
+        if name is None or not self._one_bit(name):
             return frozenset()
         if name not in self._known:
             self._known[name] = frozenset({name})  # a loop ends here
@@ -259,10 +258,9 @@ def _common(blocks: set[str | None], conditions: _Conditions) -> str | None:
 
 
 def _rebuild(flat: Flat, processes: list[_Process], nodes: list[_Node]) -> Flat:
-    declarations = dict(flat.declarations)
     read = {name for node in nodes for name in node.reads | node.sets}
     read |= {name for process in processes for name in process.reads | process.sets}
-    declarations = {name: d for name, d in declarations.items() if name in read or d.port or name in _CLOCK}
+    declarations = {name: d for name, d in flat.declarations.items() if name in read or d.port or name in _CLOCK}
     statements = [s for s in flat.statements if s.kind == "initial"]
     local: dict[str, list[str]] = defaultdict(list)
     bodies: dict[str, list[str]] = defaultdict(list)
@@ -274,13 +272,10 @@ def _rebuild(flat: Flat, processes: list[_Process], nodes: list[_Node]) -> Flat:
         if node.block.startswith(_PORT):
             node.block += f" {levels[id(node)]}"
         for name in sorted(node.sets):
-            if node.block.startswith(_PORT) and declarations[name].kind == "wire":
-                declarations[name] = replace(declarations[name], kind="reg")
-                continue
-            if declarations[name].port:
+            if node.block.startswith(_PORT):
                 declarations[name] = replace(declarations[name], kind="reg")
             else:
-                local[node.block].append(_local(name, declarations.pop(name)))
+                local[node.block].append(f"reg {declarations.pop(name).width}{written(name)};")
         bodies[node.block] += node.lines
     for process in processes:
         if process.block is None:
@@ -324,10 +319,6 @@ def _levels(nodes: list[_Node]) -> dict[int, int]:
                 level = max(level, levels[id(before)] + (before.block != node.block))
         levels[id(node)] = level
     return levels
-
-
-def _local(name: str, declared: Declaration) -> str:
-    return f"reg {declared.width}{written(name)};"
 
 
 def sunk(text: str, top: str) -> str:

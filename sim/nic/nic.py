@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tickgate.drivers.errors import LinkDownError
 from tickgate.drivers.port import Port
 from tickgate.sim.compare.inputs import frames_of
-from tickgate.sim.device import CONTROL_PORT, ORDERS_PORT, TELEMETRY_PORT, Device
+from tickgate.sim.device import CONTROL_PORT, MINIMUM_GAP_CYCLES, ORDERS_PORT, TELEMETRY_PORT, Device
 from tickgate.sw.spec import net
 
 #: Frames taken from a port in one turn.
@@ -55,7 +55,7 @@ class Nic:
     statistics: what passed. taken: frames of each role that were taken from the ports and not fed yet.
     """
 
-    def __init__(self, device: Device, ports: Mapping[str, Port], *, keep: bool = False, gap: int = 3):
+    def __init__(self, device: Device, ports: Mapping[str, Port], *, keep: bool = False, gap: int = MINIMUM_GAP_CYCLES):
         self.device, self.gap = device, gap
         self._ports, self._keep = ports, keep
         self._seen = 0
