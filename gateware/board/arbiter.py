@@ -1,0 +1,188 @@
+"""One physical port for several senders."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from tickgate.gateware.lib.faults import checked_faults
+from tickgate.gateware.lib.layouts import FRAME, elastic, flow
+from tickgate.sw.spec.control import FRAME_SIZE_MAX
+from tickgate.sw.spec.events import FRAME_WORD
+from tickgate.sw.spec.units import WORD_BYTES
+
+#: Senders of a shared port, the most urgent one first. `inject` shares the frames of `orders`, which numbers both.
+PRIORITY = ("orders", "copy", "control", "telemetry")
+#: Words that a frame of any but the first may have on a shared port.
+LIMIT_WORDS = FRAME_SIZE_MAX // WORD_BYTES
+
+
+class PortArbiter(wiring.Component):
+    """Whole frames of several senders to one port, a cycle later; the most urgent sender that has a frame begins next.
+
+    A frame that began is finished first. On a shared port a frame of any but the first sender is cut at `LIMIT_WORDS`:
+    it leaves with `error`, its rest is swallowed, and `cut` tells.
+
+    Parameters
+    ----------
+    sources: names of the senders, the most urgent one first.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    i_<source>: In(elastic(FRAME_WORD)).
+    o: Out(elastic(FRAME_WORD)).
+    cut: Out(1), pulse.
+
+    Raises
+    ------
+    ValueError: a fault that is not in `FAULTS`; no source.
+    """
+
+    FAULTS = {
+        "least_urgent_first": "the order of the senders is turned round",
+        "switches_inside": "a more urgent frame breaks into one that is leaving",
+        "limit_ignored": "long frames are not cut",
+        "cut_in_silence": "what is cut leaves without an error",
+    }
+    latency_cycles = {("i_<source>", "o", "idle"): (1, 1)}
+
+    def __init__(self, sources: tuple[str, ...], *, faults: frozenset[str] = frozenset()):
+        if not sources:
+            raise ValueError("a port has one sender at least")
+        self._sources, self._faults = tuple(sources), checked_faults(faults, self.FAULTS)
+        super().__init__(
+            {
+                **{f"i_{name}": In(elastic(FRAME_WORD)) for name in self._sources},
+                "o": Out(elastic(FRAME_WORD)),
+                "cut": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        inputs = [getattr(self, f"i_{name}") for name in self._sources]
+        count = len(inputs)
+        free = Signal()
+        m.d.comb += free.eq(~self.o.valid | self.o.ready)
+        inside = Signal()  # a frame is leaving
+        owner, chosen = Signal(range(max(count, 2))), Signal(range(max(count, 2)))
+        skips = Signal(count)  # the rest of a frame that was cut
+        offers = Cat(i.valid for i in inputs) & ~skips
+        order = range(count) if "least_urgent_first" in self._faults else reversed(range(count))
+        best = Signal.like(chosen)
+        for number in order:
+            with m.If(offers[number]):
+                m.d.comb += best.eq(number)
+        stays = inside & (offers.bit_select(owner, 1) if "switches_inside" in self._faults else 1)
+        if "switches_inside" in self._faults:
+            stays = stays & ~offers[0]
+        m.d.comb += chosen.eq(Mux(stays, owner, best))
+        moves = Signal()
+        m.d.comb += moves.eq(offers.bit_select(chosen, 1) & free)
+        word = Signal(FRAME)
+        m.d.comb += word.eq(Array(i.payload.as_value() for i in inputs)[chosen])
+
+        at = Signal(range(LIMIT_WORDS + 1))
+        cuts = Signal()
+        if count > 1 and "limit_ignored" not in self._faults:
+            m.d.comb += cuts.eq(moves & (chosen != 0) & (at == LIMIT_WORDS - 1) & ~word.last)
+        ends = word.last | cuts
+        m.d.sync += self.cut.eq(cuts)
+        with m.If(free):
+            m.d.sync += [self.o.valid.eq(moves), self.o.payload.eq(word)]
+            m.d.sync += self.o.payload.last.eq(ends)
+            if "cut_in_silence" not in self._faults:
+                m.d.sync += self.o.payload.error.eq(word.error | cuts)
+        with m.If(moves):
+            m.d.sync += [inside.eq(~ends), owner.eq(chosen)]
+            m.d.sync += at.eq(Mux(ends, 0, Mux(at == LIMIT_WORDS, at, at + 1)))
+        for number, source in enumerate(inputs):
+            m.d.comb += source.ready.eq(skips[number] | free & (chosen == number))
+            with m.If(skips[number] & source.valid & source.payload.last):
+                m.d.sync += skips[number].eq(0)
+            with m.If(cuts & (chosen == number)):
+                m.d.sync += skips[number].eq(1)
+        return m
+
+
+class CopyStore(wiring.Component):
+    """Frames that cannot wait, kept for a port that may be busy. One that finds no room is dropped whole and told.
+
+    Parameters
+    ----------
+    depth: words, more than `LIMIT_WORDS`.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    i: In(flow(FRAME_WORD)), frames of up to `LIMIT_WORDS` words.
+    o: Out(elastic(FRAME_WORD)).
+    lost: Out(1), pulse for each frame.
+    """
+
+    FAULTS = {"torn": "a frame that finds room for its beginning only is stored in part"}
+
+    def __init__(self, depth: int = 64, *, faults: frozenset[str] = frozenset()):
+        if depth <= LIMIT_WORDS:
+            raise ValueError(f"depth must be more than {LIMIT_WORDS}, not {depth}")
+        self._depth, self._faults = depth, checked_faults(faults, self.FAULTS)
+        super().__init__({"i": In(flow(FRAME_WORD)), "o": Out(elastic(FRAME_WORD)), "lost": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=FRAME.size, depth=self._depth)
+        inside, drops = Signal(), Signal()
+        room = fifo.w_level <= self._depth - LIMIT_WORDS
+        if "torn" in self._faults:
+            room = Const(1)
+        takes = Mux(inside, ~drops, room)
+        m.d.comb += [
+            fifo.w_data.eq(self.i.payload),
+            fifo.w_en.eq(self.i.valid & takes),
+            self.o.valid.eq(fifo.r_rdy),
+            self.o.payload.eq(fifo.r_data),
+            fifo.r_en.eq(self.o.ready),
+        ]
+        m.d.sync += self.lost.eq(self.i.valid & ~inside & ~takes)
+        with m.If(self.i.valid):
+            m.d.sync += [inside.eq(~self.i.payload.last), drops.eq(~takes)]
+        return m
+
+
+class EthertypeFilter(wiring.Component):
+    """Passes the frames of one EtherType, each word with the arrival of the next one, the last one a cycle later.
+
+    Parameters
+    ----------
+    ethertype: directly behind the addresses; tagged frames do not pass.
+    faults: names of `FAULTS`, for the tests of the tests.
+
+    Members
+    -------
+    i: In(flow(FRAME_WORD)), at least one idle cycle between frames.
+    o: Out(flow(FRAME_WORD)).
+    """
+
+    FAULTS = {"low_byte_only": "the low byte of the EtherType is not compared"}
+
+    def __init__(self, ethertype: int, *, faults: frozenset[str] = frozenset()):
+        self._ethertype, self._faults = ethertype, checked_faults(faults, self.FAULTS)
+        super().__init__({"i": In(flow(FRAME_WORD)), "o": Out(flow(FRAME_WORD))})
+
+    def elaborate(self, platform):
+        m = Module()
+        word, before = self.i.payload, Signal(FRAME)
+        first, second = Signal(init=1), Signal()
+        passes, flush = Signal(), Signal()
+        high, low = self._ethertype >> 8, self._ethertype & 0xFF
+        is_type = (word.data[32:40] == high) & (word.count >= 6)
+        if "low_byte_only" not in self._faults:
+            is_type = is_type & (word.data[40:48] == low)
+        goes = Mux(second, is_type, passes & ~first)
+        m.d.sync += flush.eq(0)
+        m.d.comb += [self.o.payload.eq(before), self.o.valid.eq(flush | self.i.valid & goes)]
+        with m.If(self.i.valid):
+            m.d.sync += [before.eq(word), first.eq(word.last), second.eq(first & ~word.last)]
+            m.d.sync += [passes.eq(goes), flush.eq(goes & word.last)]
+        return m

@@ -1,0 +1,217 @@
+"""The design for a board with Ethernet: its ports, the device of `tickgate.gateware.top`, and what is around it."""
+
+from typing import Any, Protocol
+
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Elaboratable, EnableInserter, Module, Signal
+from amaranth.lib import io
+from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
+from amaranth.lib.wiring import connect
+
+from tickgate.gateware.board.arbiter import PRIORITY, CopyStore, EthertypeFilter, PortArbiter
+from tickgate.gateware.board.clocks import Clocks
+from tickgate.gateware.board.console import Console
+from tickgate.gateware.board.description import GIGABIT_HZ, EthernetPort, Led
+from tickgate.gateware.board.lights import Lights
+from tickgate.gateware.board.mdio import MDC_HZ, PhySetup
+from tickgate.gateware.board.rgmii import RgmiiPins
+from tickgate.gateware.board.uart import UartReceiver, UartTransmitter, bit_cycles
+from tickgate.gateware.mac.mac import GmiiMac
+from tickgate.gateware.top import Top
+from tickgate.sw.spec.control import ETHERTYPE
+from tickgate.sw.spec.sizes import Sizes
+
+
+class Described(Protocol):
+    """What of a board's description is used here; see `tickgate.hw.boards.Board`."""
+
+    part: Any
+    oscillator: str
+    oscillator_hz: int
+    core_hz: int
+    sizes: Sizes
+    ports: tuple[EthernetPort, ...]
+    roles: dict[str, int]
+    leds: tuple[Led, ...]
+    uart_baud: int
+    still: tuple[tuple[str, int, int], ...]
+
+
+class BoardTop(Elaboratable):
+    """The whole device on a board.
+
+    Frames of a port reach the feed lines that have a role on it without a cycle in between, whatever they are; the
+    control role gets those of its EtherType. Each port has an arbiter for what leaves on it.
+
+    Parameters
+    ----------
+    board: its description.
+    build_id: told by its register.
+    """
+
+    def __init__(self, board: Described, *, build_id: int = 0):
+        self._board, self._build_id = board, build_id
+
+    def elaborate(self, platform):
+        m, board = Module(), self._board
+        phys = [port.phy for port in board.ports if port.phy]
+        m.submodules.clocks = clocks = Clocks(
+            family=board.part.family,
+            oscillator=board.oscillator,
+            oscillator_hz=board.oscillator_hz,
+            core_hz=board.core_hz,
+            gigabit=any(port.mode == "rgmii" for port in board.ports),
+            phy_reset_us=max((phy.reset_us for phy in phys), default=0),
+            phy_settle_us=max((phy.settle_us for phy in phys), default=0),
+        )
+        m.submodules.device = device = Top(
+            board.sizes,
+            trace=False,
+            status=True,
+            build_id=self._build_id,
+            core_clock_hz=board.core_hz,
+            macs=(GmiiMac.COUNTERS,) * len(board.ports),
+        )
+        link = Signal(2)
+        pads = [platform.request(p.resource, p.number, dir="-") for p in board.ports]
+        ports = []
+        for number, port in enumerate(board.ports):
+            made = GmiiPort(number, port, pads[number], clocks)
+            m.submodules[f"port_{number}"] = made
+            m.d.comb += device_counters(device, number).eq(made.mac.counters)
+            ports.append(made.mac)
+        self._receive(m, device, ports)
+        self._transmit(m, device, ports)
+        self._manage(m, clocks, pads, link, platform)
+        self._lights(m, device, link, platform)
+        self._console(m, device, platform)
+        return m
+
+    def _receive(self, m, device, ports):
+        """Frames of the ports to the roles."""
+        roles = self._board.roles
+        for role, line in (("feed_a", device.i_a), ("feed_b", device.i_b)):
+            if role in roles:
+                port = ports[roles[role]].o
+                m.d.comb += [line.valid.eq(port.valid), line.payload.eq(port.payload)]
+        m.submodules.control_filter = only = EthertypeFilter(ETHERTYPE)
+        port = ports[roles["control"]].o
+        m.d.comb += [only.i.valid.eq(port.valid), only.i.payload.eq(port.payload)]
+        connect(m, only.o, device.i_control)
+
+    def _transmit(self, m, device, ports):
+        """What the roles send to their ports."""
+        roles = self._board.roles
+        senders = {"orders": device.o_orders, "control": device.o_control, "telemetry": device.o_telemetry}
+        where = {"orders": roles["orders"], "control": roles["control"], "telemetry": roles["control"]}
+        if roles["orders"] != roles["control"]:
+            # On a port of its own the host sees what left; on a shared one the frame itself passes by it.
+            m.submodules.copies = copies = CopyStore()
+            connect(m, device.o_copy, copies.i)
+            senders["copy"], where["copy"] = copies.o, roles["control"]
+        for number, port in enumerate(ports):
+            names = tuple(name for name in PRIORITY if where.get(name) == number)
+            if not names:
+                continue
+            arbiter = PortArbiter(names)
+            m.submodules[f"arbiter_{number}"] = arbiter
+            for name in names:
+                connect(m, senders[name], getattr(arbiter, f"i_{name}"))
+            connect(m, arbiter.o, port.i)
+
+    def _manage(self, m, clocks, pads, link, platform):
+        """Resets, MDIO and links of the PHYs, in `boot`."""
+        board = self._board
+        half = -(-board.oscillator_hz // (2 * MDC_HZ))
+        for bus in sorted({port.management for port in board.ports if port.phy}):
+            mine = [n for n, port in enumerate(board.ports) if port.management == bus]
+            phy = board.ports[bus].phy
+            if hasattr(pads[bus], "rst"):
+                m.submodules[f"phy_reset_{bus}"] = reset = io.Buffer("o", pads[bus].rst)
+                m.d.comb += reset.o.eq(clocks.phy_reset)
+            setup = PhySetup(phy.setup, phys=len(mine), half_cycles=half)
+            m.submodules[f"phy_setup_{bus}"] = DomainRenamer("boot")(setup)
+            m.submodules[f"mdc_{bus}"] = mdc = io.Buffer("o", pads[bus].mdc)
+            m.submodules[f"mdio_{bus}"] = mdio = io.Buffer("io", pads[bus].mdio)
+            m.d.comb += [
+                setup.enable.eq(clocks.phy_ready),
+                mdc.o.eq(setup.mdc),
+                mdio.o.eq(setup.mdio_o),
+                mdio.oe.eq(setup.mdio_oe),
+                setup.mdio_i.eq(mdio.i),
+            ]
+            for at, number in enumerate(mine):
+                m.submodules[f"link_{number}"] = FFSynchronizer(setup.link[at], link[number])
+
+    def _lights(self, m, device, link, platform):
+        board = self._board
+        meanings = tuple(led.meaning for led in board.leds)
+        m.submodules.lights = lights = Lights(meanings, clock_hz=board.core_hz)
+        m.d.comb += [lights.status.eq(device.status), lights.link.eq(link)]
+        connect_leds(m, board.leds, lights.o, platform)
+        for resource, number, level in board.still:
+            m.submodules[f"still_{resource}_{number}"] = pin = io.Buffer("o", platform.request(resource, number, dir="-"))
+            m.d.comb += pin.o.eq(level)
+
+    def _console(self, m, device, platform):
+        board = self._board
+        if not board.uart_baud:
+            return
+        pins = platform.request("uart", 0, dir="-")
+        cycles = bit_cycles(board.core_hz, board.uart_baud)
+        m.submodules.console = console = Console()
+        m.submodules.uart_rx = receiver = UartReceiver(cycles)
+        m.submodules.uart_tx = transmitter = UartTransmitter(cycles)
+        m.submodules.uart_rx_pin = rx = io.Buffer("i", pins.rx)
+        m.submodules.uart_tx_pin = tx = io.Buffer("o", pins.tx)
+        m.d.comb += [receiver.rx.eq(rx.i), tx.o.eq(transmitter.tx)]
+        connect(m, receiver.o, console.i)
+        connect(m, console.o, transmitter.i)
+        connect(m, console.bus, device.bus)
+
+
+def device_counters(device, number: int):
+    """The device's inputs for the counters of a MAC."""
+    return getattr(device, f"counters_mac_{number}")
+
+
+def connect_leds(m, leds, values, platform):
+    """Values to the lights of the table, several of which may be parts of one resource; parts without one stay dark."""
+    requested: dict[tuple[str, int], Any] = {}
+    for led in leds:
+        requested.setdefault((led.resource, led.number), {})[led.part] = values[leds.index(led)]
+    for (resource, number), parts in requested.items():
+        pins = platform.request(resource, number, dir="-")
+        if "" in parts:
+            buffers = {"": pins}
+        else:
+            buffers = {part: getattr(pins, part) for part in ("r", "g", "b")}
+        for part, port in buffers.items():
+            name = f"led_{resource}_{number}" + (f"_{part}" if part else "")
+            m.submodules[name] = buffer = io.Buffer("o", port)
+            m.d.comb += buffer.o.eq(parts.get(part, Const(0)))
+
+
+class GmiiPort(Elaboratable):
+    """One Ethernet port: pins and MAC, with the domain `rx_<number>`.
+
+    Members
+    -------
+    mac: its streams `o` and `i` are the port's.
+    """
+
+    def __init__(self, number: int, port: EthernetPort, pads, clocks: Clocks):
+        self._number, self._port, self._pads, self._clocks = number, port, pads, clocks
+        self.mac = GmiiMac(rx_domain=f"rx_{number}", tx_domain="tx")
+
+    def elaborate(self, platform):
+        m, domain = Module(), f"rx_{self._number}"
+        pins = RgmiiPins(self._port, self._pads)
+        m.submodules.rgmii = DomainRenamer({"rx": domain})(pins)
+        m.submodules.mac = self.mac
+        m.domains += ClockDomain(domain)
+        m.d.comb += ClockSignal(domain).eq(pins.rx_clock)
+        m.submodules.reset = ResetSynchronizer(~self._clocks.phy_ready, domain=domain)
+        platform.add_clock_constraint(self._pads.rx_clk.io, GIGABIT_HZ)
+        connect(m, pins.gmii_rx, self.mac.gmii_rx)
+        connect(m, self.mac.gmii_tx, pins.gmii_tx)
+        return m

@@ -1,0 +1,277 @@
+"""What nextpnr made of a design with one seed: clocks, crossings between them, what is used, and the limiting path."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tickgate.hw.hierarchy import Hierarchy
+from tickgate.sw.spec.errors import UserError
+
+ASYNC = "<async>"
+
+_GLOBAL = re.compile(r"^\$glbnet\$|_\$glb_clk$|\$glb_clk$|\$SB_IO_IN|\$TRELLIS_IO_IN")
+_CROSSING = re.compile(r"^Info: Max delay (\S+(?: \S+)?)\s+-> (\S+(?: \S+)?)\s*: +(\d+(?:\.\d+)?) ns$", re.MULTILINE)
+_USED = re.compile(r"^Info:\s+(\w+): +(\d+)/ *(\d+) +\d+%$", re.MULTILINE)
+_CELL_NAME = re.compile(r"\$(?:CCU2_\w+|nextpnr_\w+|sb_\w+)$|_LC$")
+_GIVEN_NAME = re.compile(r"_(?:TRELLIS_FF|SB_DFF|LUT4|SB_LUT4|CCU2C|SB_CARRY).*")
+_STEP_KINDS = (("carry cell", re.compile(r"CCU2C|SB_CARRY")), ("block RAM", re.compile(r"DP16KD|SB_RAM|\.\d+\.\d+$")),
+               ("multiplier", re.compile(r"MULT18X18D|SB_MAC16")))  # fmt: skip
+
+#: What the resources of a device are called, by what nextpnr calls them.
+RESOURCES = {
+    "TRELLIS_COMB": "LUTs",
+    "TRELLIS_FF": "flip-flops",
+    "TRELLIS_RAMW": "memory LUTs",
+    "DP16KD": "block RAMs",
+    "MULT18X18D": "multipliers",
+    "ALU54B": "wide adders",
+    "EHXPLLL": "PLLs",
+    "TRELLIS_IO": "pins",
+    "DCCA": "clock buffers",
+    "IOLOGIC": "pin registers",
+    "SIOLOGIC": "pin registers (single)",
+    "ICESTORM_LC": "logic cells",
+    "ICESTORM_RAM": "block RAMs",
+    "ICESTORM_DSP": "multipliers",
+    "ICESTORM_PLL": "PLLs",
+    "SB_IO": "pins",
+    "SB_GB": "clock buffers",
+}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A clock of the design.
+
+    Members
+    -------
+    name: the board's name of it, or that of its net. target_hz: what it has to meet. fmax_hz: what it meets.
+    """
+
+    name: str
+    net: str
+    target_hz: float
+    fmax_hz: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is met."""
+        return self.fmax_hz >= self.target_hz
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The longest path from one clock to another.
+
+    Members
+    -------
+    source, sink: names of clocks, or `<async>`. period_ns: of the receiving clock, 0 where that is none.
+    """
+
+    source: str
+    sink: str
+    delay_ns: float
+    period_ns: float
+
+    @property
+    def judged(self) -> bool:
+        """Whether both ends are clocks: what no clock holds at one end is not judged here."""
+        return ASYNC not in (self.source, self.sink)
+
+    @property
+    def met(self) -> bool:
+        """Whether it takes less than one period of the receiving clock."""
+        return not self.judged or self.delay_ns <= self.period_ns
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on a path: the signal, and where in the sources it is made (empty where that is not known)."""
+
+    name: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.source})" if self.source else self.name
+
+
+@dataclass(frozen=True)
+class LongestPath:
+    """The longest path of a clock.
+
+    Members
+    -------
+    through: cells between the ends, by kind. slowest: the wire that takes longest, with its time.
+    steps: every hop as kind, place and time.
+    """
+
+    begin: Point
+    end: Point
+    through: Mapping[str, int]
+    logic_ns: float
+    routing_ns: float
+    slowest: Point
+    slowest_ns: float
+    steps: tuple[tuple[str, str, float], ...]
+
+    @property
+    def words(self) -> str:
+        """The path as a sentence."""
+        cells = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in self.through.items()]
+        via = f" through {' and '.join(cells)}" if cells else ""
+        return (
+            f"From {self.begin}{via} to {self.end}: {self.logic_ns + self.routing_ns:.2f} ns, "
+            f"{self.logic_ns:.2f} in cells and {self.routing_ns:.2f} in wires; "
+            f"the slowest wire is {self.slowest} with {self.slowest_ns:.2f} ns."
+        )
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What one seed gave.
+
+    Members
+    -------
+    utilization: resource (nextpnr's name) to how many are used and how many there are.
+    paths: the limiting path of each clock, by the clock's name.
+    """
+
+    seed: int
+    clocks: tuple[Clock, ...]
+    crossings: tuple[Crossing, ...]
+    utilization: Mapping[str, tuple[int, int]]
+    paths: Mapping[str, LongestPath]
+
+    @property
+    def margin(self) -> float:
+        """The smallest ratio of a clock to its target: 1 or more where all are met."""
+        return min((clock.fmax_hz / clock.target_hz for clock in self.clocks), default=0.0)
+
+    @property
+    def met(self) -> bool:
+        """Whether all clocks are met."""
+        return all(clock.met for clock in self.clocks)
+
+    @property
+    def slow_crossings(self) -> tuple[Crossing, ...]:
+        """Those that take longer than they may."""
+        return tuple(crossing for crossing in self.crossings if not crossing.met)
+
+
+def plain_net(net: str) -> str:
+    """The net of a clock without what routing and buffers added to its name."""
+    while True:
+        shorter = _GLOBAL.sub("", net)
+        if shorter == net:
+            return net
+        net = shorter
+
+
+def clock_name(net: str, known: Mapping[str, int]) -> str:
+    """The board's name of the clock that runs on a net, or the net's where the board names none such."""
+    plain = plain_net(net)
+    words = re.split(r"[._$\[\]]+", plain)
+    for name in sorted(known, key=len, reverse=True):
+        part = name.split("_")
+        if any(words[at : at + len(part)] == part for at in range(len(words))):
+            return name
+    return plain
+
+
+def read(seed: int, folder: Path, known: Mapping[str, int], hierarchy: Hierarchy | None = None) -> Placed:
+    """The result of a seed from `report.json` and `top.tim` in `folder`.
+
+    Parameters
+    ----------
+    known: the board's clocks by name, in Hz; a clock has to meet the higher one of this and nextpnr's constraint.
+    """
+    report = json.loads((folder / "report.json").read_text())
+    clocks = []
+    for net, figures in report["fmax"].items():
+        name = clock_name(net, known)
+        target_hz = max(figures["constraint"] * 1e6, known.get(name, 0))
+        clocks.append(Clock(name, net, target_hz, figures["achieved"] * 1e6))
+    by_net = {clock.net: clock for clock in clocks}
+    paths: dict[str, LongestPath] = {}
+    for path in report["critical_paths"]:
+        source, sink = path["from"].split()[-1], path["to"].split()[-1]
+        if source == sink and sink in by_net and path["path"]:
+            paths.setdefault(by_net[sink].name, _path(path["path"], hierarchy))
+    return Placed(
+        seed=seed,
+        clocks=tuple(clocks),
+        crossings=_crossings((folder / "top.tim").read_text(), by_net),
+        utilization={k: (v["used"], v["available"]) for k, v in report["utilization"].items() if v["used"]},
+        paths=paths,
+    )
+
+
+def _crossings(log: str, clocks: Mapping[str, Clock]) -> tuple[Crossing, ...]:
+    """The longest paths between clocks as the end of the log tells them; one line each, of the last analysis."""
+    found: dict[tuple[str, str], Crossing] = {}
+    for source_end, sink_end, delay in _CROSSING.findall(log):
+        source, sink = source_end.split()[-1], sink_end.split()[-1]
+        if source == sink:
+            continue
+        clock = clocks.get(sink)
+        names = [clocks[end].name if end in clocks else plain_net(end) for end in (source, sink)]
+        period_ns = 1e9 / clock.target_hz if clock else 0.0
+        found[source_end, sink_end] = Crossing(names[0], names[1], float(delay), period_ns)
+    return tuple(found.values())
+
+
+def _path(hops: list[dict[str, Any]], hierarchy: Hierarchy | None) -> LongestPath:
+    def point(cell: str, sources: list[str]) -> Point:
+        name = _CELL_NAME.sub("", re.sub(r"\[\d+\]$", "", cell))
+        base = hierarchy.base(name) if hierarchy else None
+        given = next((source for source in sources if not source.startswith("/share")), "")
+        if hierarchy is None or base is None:
+            return Point(_GIVEN_NAME.sub("", name), given)
+        driver, source = hierarchy.driver(base)
+        return Point(driver, source or given)
+
+    wires = [hop for hop in hops if hop["type"] == "routing"]
+    passed = dict.fromkeys(_CELL_NAME.sub("", hop["from"]["cell"]) for hop in hops if hop["type"] == "logic")
+    through = Counter(next((kind for kind, is_it in _STEP_KINDS if is_it.search(cell)), "LUT") for cell in passed)
+    slowest = max(wires, key=lambda hop: hop["delay"], default=None)
+    last = wires[-1] if wires else hops[-1]
+    return LongestPath(
+        begin=point(hops[0]["from"]["cell"], wires[0].get("sources", []) if wires else []),
+        end=point(last["to"]["cell"], []),
+        through=dict(through),
+        logic_ns=round(sum(hop["delay"] for hop in hops if hop["type"] != "routing"), 3),
+        routing_ns=round(sum(hop["delay"] for hop in wires), 3),
+        slowest=point(slowest["net"], slowest.get("sources", [])) if slowest else Point("", ""),
+        slowest_ns=round(slowest["delay"], 3) if slowest else 0.0,
+        steps=tuple(
+            (hop["type"], f"{hop['from']['cell']} -> {hop['to']['cell']}", round(hop["delay"], 3)) for hop in hops
+        ),
+    )
+
+
+def too_large(log: str) -> list[str]:
+    """What of a device is not enough for the design, in words, from the log of nextpnr."""
+    found = []
+    for name, used, there in ((name, int(used), int(there)) for name, used, there in _USED.findall(log)):
+        if used > there:
+            what = RESOURCES.get(name, name)
+            found.append(f"it needs {used:,} {what}, of which the part has {there:,}: {used - there:,} too many")
+    return found
+
+
+def refuse_too_large(design: str, part: str, log: str) -> None:
+    """Says what does not fit, where that is why nextpnr failed.
+
+    Raises
+    ------
+    UserError: which resource, and by how much.
+    """
+    found = too_large(log)
+    if found:
+        raise UserError(f"{design} does not fit {part}: {'; '.join(found)}\nmake its `sizes` in hw/boards.py smaller")
