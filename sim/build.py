@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tickgate.sim import cache, flatten, merging, sinking, verilator
+from tickgate.sim import cache, flatten, gates, merging, sinking, verilator
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.events import TRACES
 from tickgate.sw.spec.sizes import Sizes
@@ -19,13 +19,13 @@ _VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "0", "--noasser
              "-Wno-UNOPTFLAT", "-fno-split", "-fno-reorder", "--output-split", "20000", "--prefix", "Vdevice",
              "--top-module", "device", "--Mdir", "obj")  # fmt: skip
 _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVERILATOR=1", "-DVM_COVERAGE=0",
-            "-DVM_SC=0", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0", "-DVL_IGNORE_UNKNOWN_ARCH", "-faligned-new",
-            "-fcf-protection=none", "-w")  # fmt: skip
+            "-DVM_SC=0", "-DVL_USER_STOP", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0", "-DVL_IGNORE_UNKNOWN_ARCH",
+            "-faligned-new", "-fcf-protection=none", "-w")  # fmt: skip
 
 
 def _sources() -> bytes:
     """What of this package decides how a device is built."""
-    parts = (verilator, flatten, merging, sinking)
+    parts = (verilator, flatten, gates, merging, sinking)
     return b"".join(Path(part.__file__ or "").read_bytes() for part in parts) + Path(__file__).read_bytes()
 
 
@@ -116,15 +116,22 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -
     )
 
 
-def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] = frozenset()) -> Path:
+def shared_object(
+    sizes: Sizes, *, waves: bool = False, faults: frozenset[str] = frozenset(), netlist: Path | None = None
+) -> Path:
     """Path of the compiled device of these sizes; built where the cache has none.
+
+    Parameters
+    ----------
+    netlist: a synthesised device, which is built instead of one from the gateware's sources.
 
     Raises
     ------
-    UserError: no C++ compiler. RuntimeError: a tool failed; the message ends with what it printed.
+    UserError: no C++ compiler, or `netlist` is none. RuntimeError: a tool failed; the message ends with what it printed.
     """
+    gate_level = "" if netlist is None else gates.read(netlist)
     key = cache.design_hash(
-        "device", sizes, waves, sorted(faults), HARNESS.read_bytes(), _sources(), _VERILATE, _COMPILE
+        "device", sizes, waves, sorted(faults), gate_level, HARNESS.read_bytes(), _sources(), _VERILATE, _COMPILE
     )
 
     def make(folder: Path) -> None:
@@ -134,12 +141,16 @@ def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] =
         compiler = shutil.which(os.environ.get("CXX", "g++"))
         if compiler is None:
             raise UserError("no C++ compiler: install the Debian package g++")
-        text = to_verilog(Top(sizes, trace=True, faults=faults), name="device")
-        text = verilator.merge_registers(verilator.strip_zero_memories(text))
-        memories = dump_memories(sizes)
-        if not waves:  # a waveform is looked at by its hierarchy, and by all of its nets
-            text = sinking.sunk(text, "device")
-            memories = tuple(memory.flat for memory in memories)
+        memories: tuple[Memory, ...] = ()
+        if gate_level:
+            text = gate_level
+        else:
+            text = to_verilog(Top(sizes, trace=True, faults=faults), name="device")
+            text = verilator.merge_registers(verilator.strip_zero_memories(text))
+            memories = dump_memories(sizes)
+            if not waves:  # a waveform is looked at by its hierarchy, and by all of its nets
+                text = sinking.sunk(text, "device")
+                memories = tuple(memory.flat for memory in memories)
         (folder / "device.v").write_text(text)
         (folder / "public.vlt").write_text(_public(memories))
         waves_flags = ["--trace-vcd"] if waves else []
@@ -158,8 +169,8 @@ def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] =
 
         def compile_one(source: Path) -> str:
             name = f"{source.stem}.o"
-            # Start-up code runs once and is most of the text of deep memories.
-            level = ["-O0"] if "Slow" in source.stem or "Syms" in source.stem else []
+            # Start-up code runs once and is most of the text of deep memories; gates are too many to be optimised.
+            level = ["-O0"] if gate_level or "Slow" in source.stem or "Syms" in source.stem else []
             verilator.run([compiler, *flags, *level, "-c", str(source), "-o", name], obj)
             return name
 

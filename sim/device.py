@@ -61,6 +61,7 @@ def _library(path: Path) -> ctypes.CDLL:
         ("tg_out", pointer, [handle, ctypes.POINTER(u64)]),
         ("tg_clear", None, [handle]),
         ("tg_memory", i64, [handle, ctypes.c_int, pointer]),
+        ("tg_stopped", ctypes.c_int, [handle]),
         ("tg_waves", ctypes.c_int, [handle, ctypes.c_char_p]),
     ):
         function = getattr(lib, name)
@@ -76,15 +77,25 @@ class Device:
     sizes: its sizes; compiled once and cached.
     waves: built so that `waves` can write a VCD (slower).
     faults: planted faults of the top level, for the tests of the checkers.
+    netlist: a synthesised device of these sizes (`tickgate netlist`), run instead of the gateware.
 
     Raises
     ------
-    UserError: a tool is missing. RuntimeError: a tool failed.
+    UserError: a tool is missing, or `netlist` is none. RuntimeError: a tool failed.
     """
 
-    def __init__(self, sizes: Sizes, *, waves: bool = False, faults: frozenset[str] = frozenset()):
+    def __init__(
+        self,
+        sizes: Sizes,
+        *,
+        waves: bool = False,
+        faults: frozenset[str] = frozenset(),
+        netlist: Path | None = None,
+    ):
         self.sizes = sizes
-        self._lib = _library(build.shared_object(sizes, waves=waves, faults=faults))
+        #: Whether `memories` can be read: after synthesis they are spread over block RAMs.
+        self.has_memories = netlist is None
+        self._lib = _library(build.shared_object(sizes, waves=waves, faults=faults, netlist=netlist))
         self._handle: int | None = self._lib.tg_new()
         self._quiet = QUIET_CYCLES
         self._dtypes = {stage: record_dtype(record) for stage, record in TRACES.items()}
@@ -224,7 +235,14 @@ class Device:
         self._lib.tg_control(self._handle, frame, len(frame))
 
     def traces(self) -> dict[str, npt.NDArray[Any]]:
-        """Trace records since the last `clear`, an array a stage (copies)."""
+        """Trace records since the last `clear`, an array a stage (copies).
+
+        Raises
+        ------
+        DeviceError: the design stopped the simulation.
+        """
+        if self._lib.tg_stopped(self._handle):
+            raise DeviceError("a cell of the netlist stopped the simulation: it is in a mode that its model has not")
         size = ctypes.c_uint64()
         found = {}
         for number, (stage, dtype) in enumerate(self._dtypes.items()):

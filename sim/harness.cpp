@@ -13,6 +13,10 @@
 #include "verilated_vcd_c.h"
 #endif
 
+// Set when the design itself stops the simulation, as models of cells do in a mode that they do not have.
+static bool stopped;
+void vl_stop(const char*, int, const char*) VL_MT_UNSAFE { stopped = true; }
+
 namespace {
 
 struct Bytes {
@@ -270,6 +274,9 @@ void tg_clear(Device* d) {
     for (auto& t : d->traces) t.size = 0;
     d->out.size = 0;
 }
+
+// 1 once the design itself has stopped the simulation.
+int tg_stopped(Device*) { return stopped; }
 
 // Reads a memory of the design (number as in ports.h) as 64-bit words, lowest first; gives the words of one row.
 int64_t tg_memory(Device* d, int number, uint64_t* into) { return READ_MEMORY(d->top, number, into); }

@@ -57,8 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gap", type=int, default=3, help="idle cycles between frames (default 3, the minimum gap)")
     parser.add_argument("--stall", type=float, default=0.0, help="share of cycles in which the order port is held up")
     parser.add_argument(
-        "--via", default="", metavar="nic[:BACKEND]",
-        help="send the frames through network interfaces and this driver (default packet) to the device",
+        "--via", default="", metavar="nic[:BACKEND]|netlist:FILE",
+        help="send the frames through network interfaces and this driver (default packet) to the device, "
+        "or take the synthesised device that tickgate netlist wrote",
     )  # fmt: skip
     parser.add_argument("--print-config", action="store_true", help="print the configuration used, as TOML")
     parser.add_argument(

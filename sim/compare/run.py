@@ -38,7 +38,8 @@ class CompareOptions:
     start, limit: messages (of a capture: frames) skipped and taken. stall: share of cycles in which the order port is
     held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
     keep_orders: whether `Comparison.order_frames` keeps every order frame; a long run has many.
-    via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; "": they are handed over.
+    via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; `netlist:FILE`: the device is a
+    synthesised one; "": frames are handed over to the gateware.
     """
 
     path: Path
@@ -64,13 +65,15 @@ class CompareOptions:
         """
         if not self.via:
             return Device(self.sizes, faults=self.faults)
-        way, _, backend = self.via.partition(":")
+        way, _, rest = self.via.partition(":")
+        if way == "netlist" and rest:
+            return Device(self.sizes, netlist=Path(rest))
         if way != "nic":
-            raise UserError(f"--via takes nic or nic:BACKEND, not {self.via!r}")
+            raise UserError(f"--via takes nic, nic:BACKEND or netlist:FILE, not {self.via!r}")
         from tickgate.sim.nic.wire_device import WireDevice
         from tickgate.sim.nic.wires import DEFAULT_BACKEND
 
-        return WireDevice(self.sizes, faults=self.faults, backend=backend or DEFAULT_BACKEND)
+        return WireDevice(self.sizes, faults=self.faults, backend=rest or DEFAULT_BACKEND)
 
 
 def configuration(options: CompareOptions, source: Input, progress: Progress) -> Config:

