@@ -1,18 +1,21 @@
 """The comparison itself: a batch of frames through the device, the same through the model, record against record.
 
-The model decides. Device cycles are used as hints of *when* only (`tickgate.sw.model.pipeline`), and the batch is run
-to rest before the next, so that dumps and host actions see both sides at the same message.
+The model decides. Device cycles are used as hints of *when* only (`tickgate.sw.model.pipeline`), and each piece is run
+to rest before the next, so that dumps and host actions see both sides at the same message
+(`tickgate.sim.compare.device_side`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tickgate.drivers import clock
+from tickgate.sim.compare.device_side import DeviceSide, Errors, Piece, Traces, one_ahead
 from tickgate.sim.compare.result import CompareResult
 from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
 from tickgate.sw.files.packer import Frames
@@ -27,8 +30,23 @@ from tickgate.sw.spec.state import Anomaly, Drop, Validity
 #: A full dump of levels and order entries is compared whenever this many messages went by.
 DUMP_EVERY = 10_000
 
-Traces = dict[str, npt.NDArray[Any]]
+# Plain integers: an IntFlag's operators are slow.
+_EMIT, _DONE = int(TriggerFlag.EMIT), int(TriggerFlag.DONE)
+
 Observer = Callable[[Frames, Traces], None]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Leaves the cyclic garbage collector out: it would walk over all records of a piece again and again, and none of
+    them refers back."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def untimed(records: npt.NDArray[Any]) -> list[tuple[int, ...]]:
@@ -69,15 +87,16 @@ class Comparison:
         self.latency = LatencyTable()
         self.observers: list[Observer] = []
         self.order_frames: list[tuple[int, bytes]] = []
-        self.device_ns = 0
-        self._gap = gap
+        self._side = DeviceSide(model.config, gap, dump_every)
         self._keep_orders = keep_orders
-        self._dump_every = dump_every
-        self._since_dump = 0
-        self._actions = sorted(model.config.actions, key=lambda a: a.seq)
         self._injected: list[bytes] = []
         self._ended = self._told = 0
         self._wire_to_risk: int | None = None
+
+    @property
+    def device_ns(self) -> int:
+        """Processor time of the device so far."""
+        return self._side.busy_ns
 
     @property
     def config(self) -> Config:
@@ -100,29 +119,35 @@ class Comparison:
         """Whether a difference was found; the two sides have parted then, and going on says nothing more."""
         return self.result.mismatches > 0
 
-    def run(self, frames: Frames, errors: npt.NDArray[np.uint8] | None = None) -> None:
+    def run(self, frames: Frames, errors: Errors = None) -> None:
         """Compares one batch; host actions that are due before one of its frames split it.
 
         Parameters
         ----------
         errors: 1 for each frame whose last word carries `error`, None where none does.
         """
-        start = 0
-        while self._actions and len(frames):
-            at = self._frame_of(frames, self._actions[0].seq)
-            if at is None:
-                break
-            if at > start:
-                self._batches(frames.select(start, at), None if errors is None else errors[start:at])
-                start = at
-            action = self._actions.pop(0)
-            for address, value in self.model.action(action):
-                self.device.write_address(address, value)
-            self.device.step(8)
+        for piece in self._side.pieces(self.device, [(frames, errors)]):
+            self._compare(piece)
             if self.different:
-                return
-        if start < len(frames):
-            self._batches(frames.select(start, len(frames)), None if errors is None else errors[start:])
+                break
+
+    def run_all(self, batches: Iterable[Frames], told: Callable[[], None] = lambda: None) -> None:
+        """Compares batches until a difference, the device one piece ahead of the model, in a thread of its own.
+
+        Parameters
+        ----------
+        told: called whenever a piece was compared.
+
+        Raises
+        ------
+        DeviceError: as `Device`; and what `batches` raises. The device is at rest then.
+        """
+        with closing(one_ahead(self._side.pieces(self.device, ((frames, None) for frames in batches)))) as pieces:
+            for piece in pieces:
+                self._compare(piece)
+                told()
+                if self.different:
+                    break
 
     def inject(self, payload: bytes) -> None:
         """Sends one host message on both sides."""
@@ -133,7 +158,7 @@ class Comparison:
     def finish(self) -> None:
         """The last dump, the counters, and the figures."""
         if not self.different:
-            self._dump()
+            self._dump(self.device.memories())
         if not self.different:
             self._counters()
         figures = self.latency.figures()
@@ -142,36 +167,24 @@ class Comparison:
             for row, f in figures.items()
         }
 
-    def _frame_of(self, frames: Frames, seq: int) -> int | None:
-        """First frame of the batch that brings sequence number `seq` or a later one."""
-        last = frames.first_sequence + np.maximum(frames.counts, 1).astype(np.uint64)
-        later = np.flatnonzero(last > np.uint64(seq))
-        return int(later[0]) if len(later) else None
+    def _compare(self, piece: Piece) -> None:
+        """The model takes the frames of a piece, and is held to what the device made of them."""
+        with _no_collection():
+            for action, written in piece.actions:
+                if self.model.action(action) != written:
+                    self.result.note_mismatch(
+                        action.seq, f"host action {action.action}", {"writes": "the model's"}, {"writes": written}
+                    )
+            self._records(piece)
+            if piece.memories is not None and not self.different:
+                self._dump(piece.memories)
 
-    def _batches(self, frames: Frames, errors: npt.NDArray[np.uint8] | None) -> None:
-        """Compares frames in batches that end where a dump is due."""
-        start = 0
-        while start < len(frames) and not self.different:
-            stop = len(frames)
-            if self._dump_every:
-                messages = np.cumsum(np.maximum(frames.counts[start:], 1))
-                due = max(1, self._dump_every - self._since_dump)
-                stop = min(stop, start + int(np.searchsorted(messages, due)) + 1)
-            self._batch(frames.select(start, stop), None if errors is None else errors[start:stop])
-            start = stop
-
-    def _batch(self, frames: Frames, errors: npt.NDArray[np.uint8] | None) -> None:
-        device, model = self.device, self.model
-        began = clock.now_ns()
-        device.clear()
-        device.run(frames, errors=errors, gap=self._gap)
-        device.drain()
-        found = device.traces()
-        self.device_ns += clock.now_ns() - began
+    def _records(self, piece: Piece) -> None:
+        model, found = self.model, piece.traces
         self._hints(found["book"])
         feed, itch, book, updates = [], [], [], []
-        marks = [False] * len(frames) if errors is None else errors.astype(bool).tolist()
-        for (_, frame), error in zip(frames, marks, strict=True):
+        marks = [False] * len(piece.frames) if piece.errors is None else piece.errors.astype(bool).tolist()
+        for (_, frame), error in zip(piece.frames, marks, strict=True):
             for step in model.frame(frame, error):
                 feed.append(step.feed)
                 itch.append(step.itch)
@@ -187,15 +200,11 @@ class Comparison:
         if same:
             for update, cycle in zip(updates, found["book"]["cycle"].tolist(), strict=True):
                 model.book_time(update, cycle)
-            self._decisions(found)
+            self._decisions(found, piece.orders)
         self._count(found)
         self.latency.add(found)
         for observer in self.observers:
-            observer(frames, found)
-        self._since_dump += len(itch)
-        if self._dump_every and self._since_dump >= self._dump_every and not self.different:
-            self._since_dump %= self._dump_every
-            self._dump()
+            observer(piece.frames, found)
 
     def _hints(self, book: npt.NDArray[Any]) -> None:
         self.model.overflowed.clear()
@@ -227,7 +236,7 @@ class Comparison:
             {n: int(got[names.index(n)]) for n in wrong},
         )
 
-    def _decisions(self, found: Traces) -> None:
+    def _decisions(self, found: Traces, sent: list[tuple[int, bytes]]) -> None:
         """Trigger, risk and orders, in the order of the device's cycles."""
         trigger, risk, orders = found["trigger"], found["risk"], found["orders"]
         rows = {stage: untimed(found[stage]) for stage in ("trigger", "risk", "orders")}
@@ -237,7 +246,6 @@ class Comparison:
             + [(int(c), 1, i) for i, c in enumerate(risk["entry_cycle"])]
             + [(int(c), 2, i) for i, c in enumerate(orders["cycle"])]
         )
-        sent = list(self.device.frames())
         expected_frames: list[bytes] = []
         emitted: list[int] = []
         for cycle, kind, index in timeline:
@@ -250,9 +258,9 @@ class Comparison:
                 flags = int(trigger["flags"][index])
                 records = self.model.trigger_record(cycle, flags)
                 want = records[0] if len(records) == 1 else None
-                if trigger["status"][index] == 1 or flags & TriggerFlag.EMIT:
+                if trigger["status"][index] == 1 or flags & _EMIT:
                     emitted.append(cycle)
-                if flags & TriggerFlag.DONE:
+                if flags & _DONE:
                     self._told += 1
                     if self._told > self._ended:
                         self._note_done(int(got[2]))
@@ -320,12 +328,12 @@ class Comparison:
                 seq, "risk", {"cycles_from_trigger": self._wire_to_risk}, {"cycles_from_trigger": delay}
             )
 
-    def _dump(self) -> None:
-        """All levels and all order entries of both sides."""
+    def _dump(self, memories: dict[str, list[int]]) -> None:
+        """All levels and all order entries of both sides, the device's out of its `memories`."""
         from tickgate.gateware.book.dump import decode_dump
 
         book = self.model.book
-        orders, levels = decode_dump(self.device.sizes, self.device.memories())
+        orders, levels = decode_dump(self.device.sizes, memories)
         self.result.dumps += 1
         expected = {ref: entry[:5] for ref, entry in book.orders().items()}
         if expected != orders:

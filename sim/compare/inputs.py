@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tickgate.sw.files.block import Block, block_of
 from tickgate.sw.files.frames import locate_udp
 from tickgate.sw.files.mold_source import MoldSource, is_mold
 from tickgate.sw.files.opening import open_source
-from tickgate.sw.files.packer import ALIGNMENT, Addressing, Frames, Packer
+from tickgate.sw.files.packer import ALIGNMENT, HEADERS_SIZE, Addressing, Frames, Packer
 from tickgate.sw.files.pcap import PcapReader
 from tickgate.sw.files.sniff import FileKind
-from tickgate.sw.spec import defaults, mold
+from tickgate.sw.spec import defaults, mold, net
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.state import Drop
+
+_PADDING = tuple(bytes(-size % ALIGNMENT) for size in range(ALIGNMENT))
 
 #: Messages (or frames of a capture) that a batch brings at most.
 BATCH = 10_000
@@ -40,25 +43,50 @@ class FeedIdentity:
 
 def frames_of(packets: Iterable[tuple[int, bytes]]) -> Frames:
     """Frames given one by one, in one buffer."""
-    times, parts, offsets, lengths, firsts, counts, at = [], [], [], [], [], [], 0
+    times: list[int] = []
+    frames: list[bytes] = []
     for time_ns, frame in packets:
-        first, count = _sequence(frame)
-        firsts.append(first)
-        counts.append(count)
         times.append(time_ns)
-        offsets.append(at)
-        lengths.append(len(frame))
-        padded = -(-len(frame) // ALIGNMENT) * ALIGNMENT
-        parts.append(frame.ljust(padded, b"\0"))
-        at += padded
-    return Frames(
-        np.frombuffer(b"".join(parts) or b"\0" * 8, dtype=np.uint8),
-        np.array(offsets, dtype=np.int64),
-        np.array(lengths, dtype=np.int64),
-        np.array(times, dtype=np.uint64),
-        np.array(firsts, dtype=np.uint64),
-        np.array(counts, dtype=np.int64),
+        frames.append(frame)
+    lengths = np.fromiter(map(len, frames), dtype=np.int64, count=len(frames))
+    ends = np.cumsum(-(-lengths // ALIGNMENT) * ALIGNMENT)
+    offsets = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1]))[: len(frames)]
+    padded = b"".join([frame + _PADDING[len(frame) % ALIGNMENT] for frame in frames])
+    data = np.frombuffer(padded or b"\0" * ALIGNMENT, dtype=np.uint8)
+    firsts, counts, usual = _usual_sequences(data, offsets, lengths)
+    for number in np.flatnonzero(~usual).tolist():
+        firsts[number], counts[number] = _sequence(frames[number])
+    return Frames(data, offsets, lengths, np.array(times, dtype=np.uint64), firsts, counts)
+
+
+def _usual_sequences(
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """First sequence numbers and counts as `_sequence` tells them, and of which frames they are: those of the usual
+    form, untagged and right in every header."""
+    firsts, counts = np.zeros(len(offsets), dtype=np.uint64), np.zeros(len(offsets), dtype=np.int64)
+    usual = lengths >= HEADERS_SIZE
+    rows = data[offsets[usual][:, np.newaxis] + np.arange(HEADERS_SIZE)]
+    ip, udp, header = net.ETHERNET_SIZE, net.ETHERNET_SIZE + net.IPV4_SIZE, net.UDP_PAYLOAD_OFFSET
+    words = rows.view(">u2").astype(np.int64)
+    ethertype, total, fragment = words[:, ip // 2 - 1], words[:, ip // 2 + 1], words[:, ip // 2 + 3]
+    udp_length = words[:, udp // 2 + 2]
+    good = (
+        (ethertype == net.ETHERTYPE_IPV4)
+        & (rows[:, ip] == net.IPV4_VERSION_IHL)
+        & (fragment & (net.IPV4_FLAG_MF | net.IPV4_FRAGMENT_OFFSET_MASK) == 0)
+        & (words[:, ip // 2 : udp // 2].sum(axis=1) % 0xFFFF == 0)
+        & (rows[:, ip + 9] == net.PROTOCOL_UDP)
+        & (udp_length >= net.UDP_SIZE + mold.HEADER_SIZE)
+        & (udp_length <= total - net.IPV4_SIZE)
+        & (udp_length <= lengths[usual] - udp)
     )
+    usual[usual] = good
+    at = header + mold.HEADER.field("sequence").offset
+    firsts[usual] = np.ascontiguousarray(rows[good, at : at + 8]).view(">u8")[:, 0]
+    count = words[good, HEADERS_SIZE // 2 - 1]
+    counts[usual] = np.where(count == mold.END_OF_SESSION, 0, count)
+    return firsts, counts, usual
 
 
 def _sequence(frame: bytes) -> tuple[int, int]:

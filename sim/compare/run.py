@@ -135,15 +135,7 @@ def compare(
         comparison.observers.extend(observers)
         comparison.begin()
         began = clock.now_ns()
-        seen: list[Frames] = []
-        for frames in source.batches():
-            seen.append(frames)
-            if len(seen) > 4:
-                seen.pop(0)
-            comparison.run(frames)
-            progress("comparing", source.progress, result.messages)
-            if comparison.different:
-                break
+        comparison.run_all(source.batches(), lambda: progress("comparing", source.progress, result.messages))
         comparison.finish()
         elapsed = max(1, clock.now_ns() - began)
         if options.via:

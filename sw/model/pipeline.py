@@ -53,6 +53,37 @@ class Step(NamedTuple):
     data: bytes
 
 
+class HostActions:
+    """What the host writes for an action: its session and peer rows follow the numbers of the order session.
+
+    Parameters
+    ----------
+    config: the rows that it begins with.
+
+    Members
+    -------
+    session, peer: the rows as last written.
+    """
+
+    def __init__(self, config: Config):
+        self.session, self.peer = dict(config.session), dict(config.peer)
+
+    def writes(self, action: Action, next_seq: int, user_ref: int) -> RegisterWrites:
+        """Register writes of an action while `next_seq` and `user_ref` are those of the next order."""
+        if action.action == "kill":
+            return [(BY_NAME["kill"].offset, 1)]
+        if action.action == "arm":
+            return [(BY_NAME["arm"].offset, ARM_KEY)]
+        if action.action == "mark":
+            return row_writes(MARK_ROW, {"seq": action.seq})
+        if action.action == "acknowledge":
+            self.peer["ack_in"] = next_seq
+            return row_writes(PEER_ROW, self.peer)
+        opened = 1 if action.action == "session_open" else 0
+        self.session |= {"open": opened, "next_seq": next_seq, "user_ref": user_ref}
+        return row_writes(SESSION_ROW, self.session)
+
+
 class ReferencePipeline:
     """The model of a device.
 
@@ -90,8 +121,7 @@ class ReferencePipeline:
         self._evaluations: deque[Any] = deque()
         self._intents: deque[Any] = deque()
         self._accepted: deque[Any] = deque()
-        self._session: dict[str, int] = {}
-        self._peer: dict[str, int] = {}
+        self._host = HostActions(config)
 
     def load(self) -> list[Step]:
         """Load the configuration, as `Config.writes` does; returns the steps that it causes: a new session.
@@ -110,9 +140,9 @@ class ReferencePipeline:
         self.itch.locates = config.locates()
         self.trigger.commit_gate(config.gate)
         self.risk.commit_gate(config.gate)
-        self._session, self._peer = dict(config.session), dict(config.peer)
-        self.orders.commit_session(self._session)
-        self.orders.commit_peer(self._peer)
+        self._host = HostActions(config)
+        self.orders.commit_session(self._host.session)
+        self.orders.commit_peer(self._host.peer)
         steps = self.commit_feed(config.feed)
         if config.armed:
             self.set_kill(False)
@@ -135,23 +165,16 @@ class ReferencePipeline:
     def action(self, action: Action) -> RegisterWrites:
         """Do one host action in the model; returns the register writes that do it in the device, both drained."""
         orders = self.orders
-        if action.action == "kill":
-            self.set_kill(True)
-            return [(BY_NAME["kill"].offset, 1)]
-        if action.action == "arm":
-            self.set_kill(False)
-            return [(BY_NAME["arm"].offset, ARM_KEY)]
-        if action.action == "mark":
+        writes = self._host.writes(action, orders.next_seq, orders.user_ref)
+        if action.action in ("kill", "arm"):
+            self.set_kill(action.action == "kill")
+        elif action.action == "mark":
             self.feed.mark(action.seq)
-            return row_writes(MARK_ROW, {"seq": action.seq})
-        if action.action == "acknowledge":
-            self._peer["ack_in"] = orders.next_seq
-            orders.commit_peer(self._peer)
-            return row_writes(PEER_ROW, self._peer)
-        numbers = {"next_seq": orders.next_seq, "user_ref": orders.user_ref}
-        self._session |= {"open": 1 if action.action == "session_open" else 0, **numbers}
-        orders.commit_session(self._session)
-        return row_writes(SESSION_ROW, self._session)
+        elif action.action == "acknowledge":
+            orders.commit_peer(self._host.peer)
+        else:
+            orders.commit_session(self._host.session)
+        return writes
 
     # Decided by the frames alone.
 

@@ -1,0 +1,149 @@
+"""The device's half of a comparison: what it makes of the frames, piece by piece, ahead of the model.
+
+The model decides nothing here, so that the device may be a piece ahead of it. Host actions write the numbers of the
+order session, which only the model knows for certain: they are foreseen from the device's own records, and the writes
+stand in the piece for the model to confirm.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tickgate.sim.device import Device
+from tickgate.sw.files.packer import Frames
+from tickgate.sw.model.pipeline import HostActions, RegisterWrites
+from tickgate.sw.spec.config import Action, Config
+from tickgate.sw.spec.events import OrderItem
+
+Traces = dict[str, npt.NDArray[Any]]
+Errors = npt.NDArray[np.uint8] | None
+T = TypeVar("T")
+
+#: Cycles after the writes of a host action.
+ACTION_CYCLES = 8
+
+_SEQ_MASK = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Frames that the device took in one go, from rest to rest.
+
+    Members
+    -------
+    actions: host actions done before, with what was written. frames, errors: what came in. traces, orders: what came
+    out; orders as (cycle of the first word, frame). memories: the book's memories at rest, where a dump was due.
+    """
+
+    actions: list[tuple[Action, RegisterWrites]]
+    frames: Frames
+    errors: Errors
+    traces: Traces
+    orders: list[tuple[int, bytes]]
+    memories: dict[str, list[int]] | None
+
+
+class DeviceSide:
+    """Runs frames through a device in pieces that end where a host action or a dump is due.
+
+    Parameters
+    ----------
+    config: what the device is loaded with. gap: idle cycles between frames. dump_every: messages between dumps, 0 for
+    none.
+
+    Members
+    -------
+    busy_ns: processor time of the device so far, traces taken out included.
+    """
+
+    def __init__(self, config: Config, gap: int, dump_every: int):
+        self.busy_ns = 0
+        self._gap, self._dump_every = gap, dump_every
+        self._actions = sorted(config.actions, key=lambda a: a.seq)
+        self._host = HostActions(config)
+        self._next_seq = config.session.get("next_seq", 0)
+        self._user_ref = config.session.get("user_ref", 0)
+        self._since_dump = 0
+
+    def pieces(self, device: Device, batches: Iterable[tuple[Frames, Errors]]) -> Iterator[Piece]:
+        """What `device` makes of batches of frames; a batch may come with 1 for each frame that carries `error`."""
+        for frames, errors in batches:
+            start = 0
+            while start < len(frames):
+                acted = []
+                stop = len(frames)
+                while self._actions:
+                    at = _frame_of(frames, self._actions[0].seq)
+                    if at is None or at > start:
+                        stop = stop if at is None else at
+                        break
+                    acted.append(self._act(device, self._actions.pop(0)))
+                if self._dump_every:
+                    messages = np.cumsum(np.maximum(frames.counts[start:], 1))
+                    due = max(1, self._dump_every - self._since_dump)
+                    stop = min(stop, start + int(np.searchsorted(messages, due)) + 1)
+                yield self._run(
+                    device, acted, frames.select(start, stop), None if errors is None else errors[start:stop]
+                )
+                start = stop
+
+    def _act(self, device: Device, action: Action) -> tuple[Action, RegisterWrites]:
+        writes = self._host.writes(action, self._next_seq, self._user_ref)
+        for address, value in writes:
+            device.write_address(address, value)
+        device.step(ACTION_CYCLES)
+        return action, writes
+
+    def _run(self, device: Device, acted: list[tuple[Action, RegisterWrites]], frames: Frames, errors: Errors) -> Piece:
+        began = time.thread_time_ns()
+        device.clear()
+        device.run(frames, errors=errors, gap=self._gap)
+        device.drain()
+        traces = device.traces()
+        self.busy_ns += time.thread_time_ns() - began
+        orders = traces["orders"]
+        sent = orders[orders["item"] != OrderItem.KILLED]
+        if len(sent):
+            self._next_seq = int(sent["tcp_seq"][-1]) + int(sent["length"][-1]) & _SEQ_MASK
+        own = sent[sent["item"] == OrderItem.ORDER]
+        if len(own):
+            self._user_ref = int(own["user_ref"][-1]) + 1 & _SEQ_MASK
+        memories = None
+        self._since_dump += len(traces["itch"])
+        if self._dump_every and self._since_dump >= self._dump_every:
+            self._since_dump %= self._dump_every
+            memories = device.memories()
+        return Piece(acted, frames, errors, traces, list(device.frames()), memories)
+
+
+def _frame_of(frames: Frames, seq: int) -> int | None:
+    """First frame of the batch that brings sequence number `seq` or a later one."""
+    last = frames.first_sequence + np.maximum(frames.counts, 1).astype(np.uint64)
+    later = np.flatnonzero(last > np.uint64(seq))
+    return int(later[0]) if len(later) else None
+
+
+def one_ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """`items`, of which a thread makes the next one while the caller looks at one.
+
+    An exception in making one is raised where that one is due. When the generator is closed no item is being made, also
+    where Ctrl-C comes while the last one is waited for: what they are made of may be taken down then.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        try:
+            while (item := coming.result()) is not None:
+                coming = pool.submit(next, items, None)
+                yield item
+        finally:
+            while not coming.done():
+                with suppress(KeyboardInterrupt):
+                    wait([coming])
