@@ -73,6 +73,13 @@ verilog: setup
 timing: setup $(S)/timing
 	@$(BIN)/tickgate timing $(if $(STAGE),--stage $(STAGE)) $(ARGS)
 
+## netlist-check: synthesise the device for ECP5 and compare the result with the models: make netlist-check ITCH=file
+.PHONY: netlist-check
+netlist-check: setup $(S)/timing
+	@[ -n "$(ITCH)" ] || { echo "netlist-check: name the file: make netlist-check ITCH=file" >&2; exit 2; }
+	@$(BIN)/tickgate netlist --size small
+	@$(BIN)/tickgate compare --via netlist:build/netlist/small.v --size small --limit 2000 "$(ITCH)" $(ARGS)
+
 ## bitstream: build a board's bitstream: make bitstream BOARD=name SEEDS=4 ALLOW_SLOW=1 (bitstream-all: every board)
 .PHONY: bitstream bitstream-all
 BITSTREAM = $(BIN)/tickgate bitstream $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ALLOW_SLOW),--allow-slow) $(ARGS)
@@ -127,7 +134,7 @@ clean:
 ## help: print this list
 .PHONY: help
 help:
-	@sed -n 's/^## \([a-z]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 # The import path tickgate.<folder> as links, for tools that cannot follow the editable installation.
 .PHONY: links

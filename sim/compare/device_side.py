@@ -120,7 +120,7 @@ class DeviceSide:
         self._since_dump += len(traces["itch"])
         if self._dump_every and self._since_dump >= self._dump_every:
             self._since_dump %= self._dump_every
-            memories = device.memories()
+            memories = device.memories() if device.has_memories else None
         return Piece(acted, frames, errors, traces, list(device.frames()), memories)
 
 

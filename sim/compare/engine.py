@@ -157,7 +157,7 @@ class Comparison:
 
     def finish(self) -> None:
         """The last dump, the counters, and the figures."""
-        if not self.different:
+        if not self.different and self.device.has_memories:
             self._dump(self.device.memories())
         if not self.different:
             self._counters()

@@ -69,6 +69,7 @@ BUILTIN: dict[str, Builtin] = {
     "sim": Builtin("tickgate.sim.cli.sim", "run the cocotb benches of the stages", "sim"),
     "audit": Builtin("tickgate.sim.cli.audit", "check stated latencies and ports on the emitted Verilog", "sim"),
     "verilog": Builtin("tickgate.hw.cli.verilog", "write the Verilog of a stage or of the whole", "sim"),
+    "netlist": Builtin("tickgate.hw.cli.netlist", "synthesise the device, for compare to run the result", "boards"),
     "timing": Builtin("tickgate.hw.cli.timing", "place and route: clock, cells and critical path", "boards"),
     "bitstream": Builtin("tickgate.hw.cli.bitstream", "build a board's bitstream, and its report", "boards"),
     "program": Builtin("tickgate.hw.cli.program", "load a bitstream into a board", "boards"),

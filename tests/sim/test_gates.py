@@ -1,0 +1,136 @@
+"""The models of cells that Yosys has none of, and the check that no cell is without one."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tickgate.sim import gates, verilator
+from tickgate.sim.device import Device
+from tickgate.sw.spec.errors import UserError
+from tickgate.sw.spec.sizes import LADDER
+
+WIDTHS = (1, 2, 4, 9, 18, 36)
+MODES = ("NORMAL", "READBEFOREWRITE")
+
+
+def _pins(name: str, bus: str, count: int) -> str:
+    return ", ".join(f".{name}{i}({bus}[{i}])" for i in range(count))
+
+
+def _cells(parameters: str = "") -> str:
+    """One module with a block RAM of every width and mode, and a multiplier."""
+    rams = []
+    for number, (mode, width) in enumerate((m, w) for m in MODES for w in WIDTHS):
+        data_b = "data_a[35:18]" if width == 36 else "data_b[17:0]"
+        outputs_b = _pins("DOA", f"wide_{number}[17:0]", 18), _pins("DOB", f"wide_{number}[35:18]", 18)
+        if width != 36:
+            outputs_b = _pins("DOA", f"a_{number}", 18), _pins("DOB", f"b_{number}", 18)
+        rams.append(
+            f"""
+  wire [35:0] wide_{number}; wire [17:0] a_{number}, b_{number}, in_b_{number} = {data_b};
+  wire [17:0] in_a_{number} = data_a[17:0];
+  DP16KD #(.DATA_WIDTH_A({width}), .DATA_WIDTH_B({width}), .WRITEMODE_A("{mode}"), .WRITEMODE_B("{mode}"){parameters})
+  ram_{number} (.CLKA(clk), .CLKB(clk), .CEA(enable_a), .CEB(enable_b), .WEA(write_a),
+    .WEB({"1'b0" if width == 36 else "write_b"}), .OCEA(1'b1), .OCEB(1'b1), .RSTA(1'b0), .RSTB(1'b0), .CSA0(1'b0),
+    .CSA1(1'b0), .CSA2(1'b0), .CSB0(1'b0), .CSB1(1'b0), .CSB2(1'b0), {_pins("ADA", "address_a", 14)},
+    {_pins("ADB", "address_b", 14)}, {_pins("DIA", f"in_a_{number}", 18)}, {_pins("DIB", f"in_b_{number}", 18)},
+    {outputs_b[0].replace("[17:0][", "[")}, {", ".join(f".DOB{i}({_bit(number, width, i)})" for i in range(18))});
+  assign out_a[{64 * number} +: 64] = a_{number};
+  assign out_b[{64 * number} +: 64] = {f"wide_{number}" if width == 36 else f"b_{number}"};
+"""
+        )
+    return f"""
+module cells(input clk, input [35:0] data_a, data_b, input [13:0] address_a, address_b,
+  input enable_a, enable_b, write_a, write_b, input [17:0] factor_a, factor_b, input signed_a, signed_b,
+  output [{64 * len(rams) - 1}:0] out_a, out_b, output [35:0] product);
+{"".join(rams)}
+  MULT18X18D multiplier ({_pins("A", "factor_a", 18)}, {_pins("B", "factor_b", 18)}, {_pins("P", "product", 36)},
+    {", ".join(f".C{i}(1'b0)" for i in range(18))}, .SIGNEDA(signed_a), .SIGNEDB(signed_b), .SOURCEA(1'b0), .SOURCEB(1'b0));
+endmodule
+"""
+
+
+def _bit(number: int, width: int, i: int) -> str:
+    return f"wide_{number}[{18 + i}]" if width == 36 else f"b_{number}[{i}]"
+
+
+def _run(folder: Path, models: str, parameters: str = "") -> subprocess.CompletedProcess[str]:
+    (folder / "cells.v").write_text(models + _cells(parameters))
+    shutil.copy(Path(__file__).with_name("cells_main.cpp"), folder / "main.cpp")
+    verilator.run(
+        [str(verilator.bin_folder() / "verilator"), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "--x-initial",
+         "0", "-CFLAGS", "-DVL_USER_STOP", "--top-module", "cells", "--Mdir", "obj", "--output-split", "0",
+         "-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0", "cells.v",
+         "main.cpp"],
+        folder,
+    )  # fmt: skip
+    return subprocess.run([folder / "obj" / "Vcells", "7"], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def models() -> str:
+    return gates.MODELS.read_text()
+
+
+def test_cells_do_what_the_data_sheet_says_at_every_width(tmp_path, models):
+    done = _run(tmp_path, models)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("WIDTH == 18 ? 4", "WIDTH == 18 ? 3"),
+        ("(meet & write_a)", "(1'b0)"),
+        ("(OLD_A | ~WEA)", "(OLD_A | WEA)"),
+        ("{SIGNEDA & A17,", "{1'b0,"),
+    ],
+)
+def test_a_wrong_model_is_found(tmp_path, models, right, wrong):
+    models = models.replace("{WIDTH{meet & write_a}}", "{WIDTH{(meet & write_a)}}")
+    assert right in models
+    done = _run(tmp_path, models.replace(right, wrong))
+    assert done.returncode == 1 and "cycle" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        (', .REGMODE_A("OUTREG")', "output registers"),
+        (', .CSDECODE_A("0b001")', "chip selects"),
+        (', .CLKBMUX("INV")', "falling edges"),
+        (", .INITVAL_00(320'd1)", "initial data"),
+    ],
+)
+def test_a_mode_without_a_model_stops(tmp_path, models, parameters, said):
+    done = _run(tmp_path, models, parameters)
+    assert done.returncode == 1 and "stopped" in done.stdout
+    assert said in done.stderr
+
+
+def test_a_cell_without_a_model_is_refused():
+    with pytest.raises(ValueError, match="EHXPLLL, of which there is no model"):
+        gates.complete("module device(input clk);\n  EHXPLLL pll (\n    .CLKI(clk));\nendmodule\n")
+
+
+def test_a_black_box_is_refused(tmp_path):
+    path = tmp_path / "device.v"
+    path.write_text(
+        "module LUT4(input A, output Z);\n  parameter INIT = 0;\nendmodule\n"
+        "module device(input clk, output o);\n  LUT4 lut (\n    .A(clk), .Z(o));\nendmodule\n"
+    )
+    with pytest.raises(UserError, match=r"no body: LUT4"):
+        gates.read(path)
+
+
+def test_what_is_no_netlist_is_refused(tmp_path):
+    path = tmp_path / "x.v"
+    path.write_text("module other(input a);\n  assign b = a;\nendmodule\n")
+    with pytest.raises(UserError, match="tickgate netlist"):
+        Device(LADDER["small"], netlist=path)
+    with pytest.raises(UserError, match="No such file"):
+        Device(LADDER["small"], netlist=tmp_path / "none.v")
+
+
