@@ -11,7 +11,8 @@ from tickgate.gateware.control import Control
 from tickgate.gateware.feed import Feed
 from tickgate.gateware.itch import Itch
 from tickgate.gateware.lib.faults import checked_faults
-from tickgate.gateware.lib.layouts import elastic, flow
+from tickgate.gateware.lib.layouts import counters, elastic, flow
+from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.orders import Orders
 from tickgate.gateware.readback import Readback
 from tickgate.gateware.registers import Bus, Registers
@@ -48,6 +49,8 @@ class Top(wiring.Component):
     sizes: of the device.
     trace: whether the trace of every stage leaves; a design for hardware leaves it out.
     build_id: told by the register `build_id`; see `tickgate.gateware.build.build_id`.
+    macs: MACs around the device; for each there is an input `counters_mac<n>` of its counters, and registers tell the
+        sums.
     faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
 
     Members
@@ -87,8 +90,17 @@ class Top(wiring.Component):
     )
     latency_cycles = {("bus", "o_orders", "kill"): (1, 1)}
 
-    def __init__(self, sizes: Sizes, *, trace: bool = True, build_id: int = 0, faults: frozenset[str] = frozenset()):
+    def __init__(
+        self,
+        sizes: Sizes,
+        *,
+        trace: bool = True,
+        build_id: int = 0,
+        macs: int = 0,
+        faults: frozenset[str] = frozenset(),
+    ):
         self._sizes, self._trace, self._build_id = sizes, trace, build_id
+        self._macs = tuple(f"mac{number}" for number in range(macs))
         self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
@@ -102,6 +114,7 @@ class Top(wiring.Component):
                 "o_copy": Out(flow(FRAME_WORD)),
                 "o_telemetry": Out(elastic(FRAME_WORD)),
                 **({f"trace_{stage}": Out(flow(record)) for stage, record in TRACES.items()} if trace else {}),
+                **{f"counters_{name}": In(counters(GmiiMac.COUNTERS)) for name in self._macs},
             }
         )
 
@@ -137,8 +150,9 @@ class Top(wiring.Component):
             m.submodules[name] = stages[name] = self._stage(name)
         feed, itch, book, trigger = (stages[n] for n in ("feed", "itch", "book", "trigger"))
         risk, orders, telemetry = (stages[n] for n in ("risk", "orders", "telemetry"))
+        sources = COUNTER_SOURCES | dict.fromkeys(self._macs, GmiiMac.COUNTERS)
         m.submodules.registers = registers = Registers(
-            self._sizes, COUNTER_SOURCES, build_id=self._build_id, faults=self._faults_of("registers")
+            self._sizes, sources, build_id=self._build_id, faults=self._faults_of("registers")
         )
 
         # The data path.
@@ -184,6 +198,9 @@ class Top(wiring.Component):
             if COUNTER_SOURCES[name]:
                 m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)
             _connect_rows(m, registers, stage)
+
+        for name in self._macs:
+            m.d.comb += getattr(registers, f"counters_{name}").eq(getattr(self, f"counters_{name}"))
 
         # The only observation point of each stage.
         for stage in TRACES:
