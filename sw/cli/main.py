@@ -70,6 +70,7 @@ BUILTIN: dict[str, Builtin] = {
     "audit": Builtin("tickgate.sim.cli.audit", "check stated latencies and ports on the emitted Verilog", "sim"),
     "verilog": Builtin("tickgate.hw.cli.verilog", "write the Verilog of a stage or of the whole", "sim"),
     "timing": Builtin("tickgate.hw.cli.timing", "place and route: clock, cells and critical path", "boards"),
+    "boards": Builtin("tickgate.hw.cli.boards", "list the boards: what is built for each, and how it is loaded"),
     "nic": Builtin("tickgate.sim.cli.nic", "put the simulated device behind network interfaces", "sim"),
     "device": Builtin("tickgate.sw.cli.device", "talk to a device: registers, limits, kill switch, telemetry"),
     "bench": Builtin("tickgate.drivers.bench.cli", "round trips and one-way rates of every port backend, as ratios"),
