@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from tickgate.drivers import clock
 from tickgate.sim.compare import floors, reproduce
+from tickgate.sim.compare.board import BoardComparison, BoardDevice, is_remote
 from tickgate.sim.compare.engine import Comparison, Observer
 from tickgate.sim.compare.inputs import Input, frames_of
 from tickgate.sim.compare.result import CompareResult
@@ -16,6 +18,7 @@ from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
 from tickgate.sw.files.block import block_of
 from tickgate.sw.files.mold_source import MoldSource
 from tickgate.sw.files.packer import Frames, Packer
+from tickgate.sw.host.transport import open_transport
 from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
 from tickgate.sw.model.survey import Selection
@@ -38,7 +41,8 @@ class CompareOptions:
     start, limit: messages (of a capture: frames) skipped and taken. stall: share of cycles in which the order port is
     held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
     keep_orders: whether `Comparison.order_frames` keeps every order frame; a long run has many.
-    via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; "": they are handed over.
+    via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; "": they are handed over; a
+    transport of the host (`xdp:eth0`): the device is at its other end, and `sizes` has to be what it tells.
     """
 
     path: Path
@@ -55,7 +59,7 @@ class CompareOptions:
     keep_orders: bool = False
     via: str = ""
 
-    def open_device(self) -> Device:
+    def open_device(self) -> Device | BoardDevice:
         """The device that `via` names.
 
         Raises
@@ -64,9 +68,9 @@ class CompareOptions:
         """
         if not self.via:
             return Device(self.sizes, faults=self.faults)
-        way, _, backend = self.via.partition(":")
-        if way != "nic":
-            raise UserError(f"--via takes nic or nic:BACKEND, not {self.via!r}")
+        if is_remote(self.via):
+            return BoardDevice(open_transport(self.via))
+        _, _, backend = self.via.partition(":")
         from tickgate.sim.nic.wire_device import WireDevice
         from tickgate.sim.nic.wires import DEFAULT_BACKEND
 
@@ -128,7 +132,8 @@ def compare(
         if options.stall:
             device.stall(options.stall)
         model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
-        comparison = Comparison(device, model, result, gap=options.gap, keep_orders=options.keep_orders)
+        kind = BoardComparison if isinstance(device, BoardDevice) else Comparison
+        comparison = kind(cast(Device, device), model, result, gap=options.gap, keep_orders=options.keep_orders)
         comparison.observers.extend(observers)
         comparison.begin()
         began = clock.now_ns()
