@@ -103,8 +103,9 @@ class BoardDevice:
         who = self.host.identity
         build = f"build {who.build_id:#018x}" if who.build_id else "a simulated design"
         return (
-            f"over {self._transport.name} ({build}): {self._frames_sent:,} frames sent, {self._orders_received:,} orders "
-            "back; levels before and after, and memories, are not on the wire and were not compared"
+            f"over {self._transport.name} ({build}): {self._frames_sent:,} frames sent, "
+            f"{self._orders_received:,} orders back; levels before and after, and memories, are not on the wire and "
+            "were not compared"
         )
 
     def write_address(self, address: int, value: int) -> None:
