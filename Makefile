@@ -18,6 +18,7 @@ FOLDERS := hw gateware sw drivers sim
 export TICKGATE_CACHE ?= $(CURDIR)/build/cache
 export YOWASP_CACHE_DIR ?= $(CURDIR)/build/cache/yowasp
 export AMARANTH_USE_YOSYS := builtin
+COMPILED := $(YOWASP_CACHE_DIR)/compiled
 unexport PYTHONPATH PYTHONHOME
 
 ## setup: create .venv and install the locked tools (every target does this first)
@@ -31,7 +32,7 @@ demo: setup
 
 ## test: run the test suite (PYTEST="-k word" passes options to pytest)
 .PHONY: test
-test: setup $(S)/dev
+test: setup $(S)/dev $(COMPILED)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not soak" $(PYTEST)
 
 ## test-asan: run the tests of the ports with their C code under AddressSanitizer and UBSan
@@ -83,10 +84,10 @@ netlist-check: setup $(S)/timing
 ## bitstream: build a board's bitstream: make bitstream BOARD=name SEEDS=4 ALLOW_SLOW=1 (bitstream-all: every board)
 .PHONY: bitstream bitstream-all
 BITSTREAM = $(BIN)/tickgate bitstream $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ALLOW_SLOW),--allow-slow) $(ARGS)
-bitstream: setup $(S)/timing
+bitstream: setup $(COMPILED)
 	@[ -n "$(BOARD)" ] || { echo "bitstream: name the board: make bitstream BOARD=versa_ecp5_5g" >&2; exit 2; }
 	@$(BITSTREAM) $(BOARD)
-bitstream-all: setup $(S)/timing
+bitstream-all: setup $(COMPILED)
 	@$(BITSTREAM) --all --table docs/boards/built.md
 
 ## lint: check style, types, import direction, documentation and generated files
@@ -159,6 +160,12 @@ $(S)/run $(S)/dev $(S)/docs $(S)/timing: $(S)/%: requirements/%.txt $(S)/build
 	@echo "setup: installing the locked packages of requirements/$*.txt"
 	@$(LOCKED) -r $<
 	@touch $@
+
+# WebAssembly becomes machine code at the first use of a tool: here, and not in the middle of something else.
+$(COMPILED): $(S)/timing | $(PACKAGE)
+	@echo "setup: compiling the place-and-route tools for this machine, which takes minutes and is done once"
+	@$(BIN)/python -m tickgate.hw.tools
+	@mkdir -p $(@D) && touch $@
 
 $(PACKAGE): $(S)/run pyproject.toml CMakeLists.txt drivers/CMakeLists.txt $(wildcard drivers/*.pyx drivers/*.pxd drivers/c/*.[ch] drivers/bench/*.pyx drivers/bench/*.h drivers/bench/CMakeLists.txt)
 	@echo "setup: $(if $(TICKGATE_PURE),installing without the compiled drivers (TICKGATE_PURE),building the drivers)"

@@ -94,14 +94,22 @@ def _control(sizes: Sizes, faults: frozenset[str]) -> Any:
     return Control(faults=faults)
 
 
+def _mac(sizes: Sizes, faults: frozenset[str]) -> Any:
+    from tickgate.gateware.mac.mac import GmiiMac
+
+    return GmiiMac(rx_domain="sync", tx_domain="sync", faults=faults)
+
+
 def _top(sizes: Sizes, faults: frozenset[str]) -> Any:
     from tickgate.gateware.top import Top
 
     return Top(sizes, trace=False, faults=faults)
 
 
-#: What makes the component of each stage from sizes and planted faults; `top` is the design for hardware.
+#: What makes the component of each stage from sizes and planted faults; `top` is the design for hardware. All have one
+#: clock: the stage `mac` too, which a board gives two more.
 STAGES: dict[str, Maker] = {
+    "mac": _mac,
     "feed": _feed,
     "itch": _itch,
     "book": _book,

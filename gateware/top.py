@@ -12,6 +12,7 @@ from tickgate.gateware.feed import Feed
 from tickgate.gateware.itch import Itch
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import STATUS, counters, elastic, flow
+from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.orders import Orders
 from tickgate.gateware.readback import Readback
 from tickgate.gateware.registers import Bus, Registers
@@ -50,8 +51,9 @@ class Top(wiring.Component):
     trace: whether the trace of every stage leaves; a design for hardware leaves it out.
     build_id: told by the register `build_id`; see `tickgate.gateware.build.build_id`.
     core_clock_hz: told by its register, in kHz.
-    status: whether `status` is there, for the lights of a board.
-    macs: the counters of each MAC in front of the device, which the registers tell as sums.
+    status: whether there is an output `status` of `STATUS`, for the lights of a board.
+    macs: MACs around the device; for each there is an input `counters_mac<n>` of its counters, and registers tell the
+        sums.
     faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
 
     Members
@@ -64,8 +66,6 @@ class Top(wiring.Component):
     o_orders: Out(elastic(FRAME_WORD)), frames of the order session.
     o_copy: Out(flow(FRAME_WORD)), each word that left on `o_orders`, for the host.
     o_telemetry: Out(elastic(FRAME_WORD)), telemetry frames.
-    status: Out(STATUS), where it is asked for.
-    counters_mac_<n>: In(counters(names)), one a MAC.
     trace_<stage>: Out(flow(record)), where `trace` is true: the trace records of `tickgate.sw.spec.events`.
 
     Raises
@@ -101,11 +101,11 @@ class Top(wiring.Component):
         build_id: int = 0,
         core_clock_hz: int = CORE_CLOCK_HZ,
         status: bool = False,
-        macs: tuple[tuple[str, ...], ...] = (),
+        macs: int = 0,
         faults: frozenset[str] = frozenset(),
     ):
         self._sizes, self._trace, self._build_id, self._clock_hz = sizes, trace, build_id, core_clock_hz
-        self._status, self._macs = status, {f"mac_{number}": names for number, names in enumerate(macs)}
+        self._status, self._macs = status, tuple(f"mac{number}" for number in range(macs))
         self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
@@ -119,8 +119,8 @@ class Top(wiring.Component):
                 "o_copy": Out(flow(FRAME_WORD)),
                 "o_telemetry": Out(elastic(FRAME_WORD)),
                 **({"status": Out(STATUS)} if status else {}),
-                **{f"counters_{name}": In(counters(names)) for name, names in self._macs.items()},
                 **({f"trace_{stage}": Out(flow(record)) for stage, record in TRACES.items()} if trace else {}),
+                **{f"counters_{name}": In(counters(GmiiMac.COUNTERS)) for name in self._macs},
             }
         )
 
@@ -156,15 +156,14 @@ class Top(wiring.Component):
             m.submodules[name] = stages[name] = self._stage(name)
         feed, itch, book, trigger = (stages[n] for n in ("feed", "itch", "book", "trigger"))
         risk, orders, telemetry = (stages[n] for n in ("risk", "orders", "telemetry"))
+        sources = COUNTER_SOURCES | dict.fromkeys(self._macs, GmiiMac.COUNTERS)
         m.submodules.registers = registers = Registers(
             self._sizes,
-            COUNTER_SOURCES | self._macs,
+            sources,
             build_id=self._build_id,
             core_clock_hz=self._clock_hz,
             faults=self._faults_of("registers"),
         )
-        for name in self._macs:
-            m.d.comb += getattr(registers, f"counters_{name}").eq(getattr(self, f"counters_{name}"))
 
         # The data path.
         connect(m, flipped(self.i_a), feed.i_a)
@@ -210,6 +209,8 @@ class Top(wiring.Component):
                 m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)
             _connect_rows(m, registers, stage)
 
+        for name in self._macs:
+            m.d.comb += getattr(registers, f"counters_{name}").eq(getattr(self, f"counters_{name}"))
         if self._status:
             self._tell(m, registers, stages)
 

@@ -117,7 +117,10 @@ def build(
         with steps.step("synthesise") as said:
             workshop.run("yosys", design.commands[0][1:], work, "yosys.log", said, f"{NAME}.rpt")
         cells = json.loads((work / CELLS_FILE).read_text())["design"]["num_cells_by_type"]
-        check_fits(board.name, board.part, cells)
+        try:
+            check_fits(board.name, board.part, cells)
+        except UserError as error:
+            raise UserError(f"{error}\n{placed.SMALLER}") from error
         results, lost = _try_seeds(board, design, hierarchy, work, range(1, seeds + 1), pool, workshop, steps)
         best = max(results, key=lambda result: (result.margin, -result.seed))
         flat = json.loads((work / f"{NAME}.json").read_text())["modules"][NAME]

@@ -319,7 +319,8 @@ def alone_script(hierarchy: Hierarchy, design: str, synthesis: str, statistics: 
     design: file of the netlist. synthesis: the command of the build. statistics: file to write.
     """
     kept = sorted({hierarchy.instances[path] for path in hierarchy.parts()})
-    walls = [f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept]
+    # `keep`: an instance whose outputs nobody reads is to be counted as well.
+    walls = [f"setattr -mod -set keep_hierarchy 1 -set keep 1 {name}" for name in kept]
     return "\n".join([f"read_rtlil {design}", *walls, synthesis, f"tee -q -o {statistics} stat -json", ""])
 
 

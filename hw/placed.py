@@ -23,6 +23,8 @@ _GIVEN_NAME = re.compile(r"_(?:TRELLIS_FF|SB_DFF|LUT4|SB_LUT4|CCU2C|SB_CARRY).*"
 _STEP_KINDS = (("carry cell", re.compile(r"CCU2C|SB_CARRY")), ("block RAM", re.compile(r"DP16KD|SB_RAM|\.\d+\.\d+$")),
                ("multiplier", re.compile(r"MULT18X18D|SB_MAC16")))  # fmt: skip
 
+#: What helps where a design does not fit.
+SMALLER = "make its `sizes` in hw/boards.py smaller"
 #: What the resources of a device are called, by what nextpnr calls them.
 RESOURCES = {
     "TRELLIS_COMB": "LUTs",
@@ -274,4 +276,4 @@ def refuse_too_large(design: str, part: str, log: str) -> None:
     """
     found = too_large(log)
     if found:
-        raise UserError(f"{design} does not fit {part}: {'; '.join(found)}\nmake its `sizes` in hw/boards.py smaller")
+        raise UserError(f"{design} does not fit {part}: {'; '.join(found)}\n{SMALLER}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from tickgate.gateware.build import STAGES, to_verilog
 from tickgate.hw.boards import Part
 from tickgate.hw.harness import PinHarness
+from tickgate.hw.hierarchy import by_kind
 from tickgate.hw.tools import Workshop, need
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import Sizes
@@ -55,21 +56,25 @@ class TimingResult:
         return self.fmax_hz >= self.target_hz
 
 
-def check_fits(stage: str, part: Part, cells: dict[str, int]) -> None:
+def check_fits(design: str, part: Part, cells: dict[str, int]) -> None:
     """Refuses what is larger than the part.
+
+    Parameters
+    ----------
+    cells: by type.
 
     Raises
     ------
-    UserError: what it needs, and what there is.
+    UserError: what it needs, what there is, and by how much it is too large.
     """
-    for what, cell, there in (
-        ("LUTs", "LUT4", part.luts),
-        ("block RAMs", "DP16KD", part.block_rams),
-        ("multipliers", "MULT18X18D", part.multipliers),
-    ):
-        if cells.get(cell, 0) > there:
-            needs = f"it needs {cells[cell]:,} {what}, of which the part has {there:,}"
-            raise UserError(f"{stage} does not fit {part.name}: {needs}")
+    needed = by_kind(cells)
+    found = [
+        f"it needs {needed[kind]:,} {kind}, of which the part has {there:,}: {needed[kind] - there:,} too many"
+        for kind, there in (("LUTs", part.luts), ("block RAMs", part.block_rams), ("multipliers", part.multipliers))
+        if needed.get(kind, 0) > there
+    ]
+    if found:
+        raise UserError(f"{design} does not fit {part.name}: {'; '.join(found)}")
 
 
 def _cells(folder: Path) -> dict[str, int]:

@@ -13,7 +13,9 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,3 +196,19 @@ def compiled(name: str, folder: Path, workshop: Workshop) -> None:
     """Has a tool compiled where that was not done yet, by asking it for its help or version."""
     with contextlib.suppress(ToolFailed):  # icepack knows no harmless request, but is compiled by any
         workshop.run(name, ["--version"], folder, f"first-{name}.log")
+
+
+def main() -> int:
+    """Has every tool compiled that is not, one after the other, and says so: `python -m tickgate.hw.tools`."""
+    need(TOOLS)
+    with tempfile.TemporaryDirectory() as folder, Workshop() as workshop:
+        for name in TOOLS:
+            began = time.monotonic()
+            compiled(name, Path(folder), workshop)
+            if (seconds := time.monotonic() - began) > 3:
+                print(f"setup: compiled {name} for this machine in {seconds:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

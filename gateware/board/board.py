@@ -69,7 +69,7 @@ class BoardTop(Elaboratable):
             status=True,
             build_id=self._build_id,
             core_clock_hz=board.core_hz,
-            macs=(GmiiMac.COUNTERS,) * len(board.ports),
+            macs=len(board.ports),
         )
         link = Signal(2)
         pads = [platform.request(p.resource, p.number, dir="-") for p in board.ports]
@@ -171,7 +171,7 @@ class BoardTop(Elaboratable):
 
 def device_counters(device, number: int):
     """The device's inputs for the counters of a MAC."""
-    return getattr(device, f"counters_mac_{number}")
+    return getattr(device, f"counters_mac{number}")
 
 
 def connect_leds(m, leds, values, platform):

@@ -11,9 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tickgate.sim.compare.board import TIMEOUT_S, is_remote
 from tickgate.sim.compare.result import CompareResult
 from tickgate.sim.compare.run import CompareOptions, compare
 from tickgate.sw.cli.bbo import selection_of
+from tickgate.sw.host.device import Device as HostDevice
+from tickgate.sw.host.transport import open_transport
 from tickgate.sw.model.survey import DEFAULT_TOP, Selection
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import DEFAULT_SIZE, LADDER, sizes_named
@@ -57,9 +60,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gap", type=int, default=3, help="idle cycles between frames (default 3, the minimum gap)")
     parser.add_argument("--stall", type=float, default=0.0, help="share of cycles in which the order port is held up")
     parser.add_argument(
-        "--via", default="", metavar="nic[:BACKEND]|netlist:FILE",
-        help="send the frames through network interfaces and this driver (default packet) to the device, "
-        "or take the synthesised device that tickgate netlist wrote",
+        "--via", default="", metavar="nic[:BACKEND]|netlist:FILE|TRANSPORT",
+        help="send the frames through network interfaces and this driver (default packet) to the device; take the "
+        "synthesised device that tickgate netlist wrote; or a device that is there already, as of "
+        "`tickgate device --via` (xdp:eth0)",
     )  # fmt: skip
     parser.add_argument("--print-config", action="store_true", help="print the configuration used, as TOML")
     parser.add_argument(
@@ -102,9 +106,13 @@ class Bars:
 def run(args: argparse.Namespace) -> int:
     """Compares; 0 when equal (and no floor missed), 1 otherwise."""
     check_options(args)
-    sizes = sizes_named(args.size)
+    sizes, pack = sizes_named(args.size), args.pack
+    if is_remote(args.via):
+        with open_transport(args.via) as transport:
+            sizes = HostDevice(transport, timeout_s=TIMEOUT_S).sizes
+        pack = pack or 1  # so that telemetry of one frame has room in the device
     options = CompareOptions(
-        path=args.file, sizes=sizes, selection=selection(args, sizes.slots), config=args.config, pack=args.pack,
+        path=args.file, sizes=sizes, selection=selection(args, sizes.slots), config=args.config, pack=pack,
         start=args.start, limit=args.limit, stall=args.stall, gap=args.gap,
         via=args.via,
     )  # fmt: skip

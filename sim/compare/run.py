@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from tickgate.drivers import clock
 from tickgate.sim.compare import floors, reproduce
+from tickgate.sim.compare.board import BoardComparison, BoardDevice, is_remote
 from tickgate.sim.compare.engine import Comparison, Observer
 from tickgate.sim.compare.inputs import Input, frames_of
 from tickgate.sim.compare.result import CompareResult
@@ -16,6 +18,7 @@ from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
 from tickgate.sw.files.block import block_of
 from tickgate.sw.files.mold_source import MoldSource
 from tickgate.sw.files.packer import Frames, Packer
+from tickgate.sw.host.transport import open_transport
 from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
 from tickgate.sw.model.survey import Selection
@@ -39,7 +42,8 @@ class CompareOptions:
     held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
     keep_orders: whether `Comparison.order_frames` keeps every order frame; a long run has many.
     via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; `netlist:FILE`: the device is a
-    synthesised one; "": frames are handed over to the gateware.
+    synthesised one; "": frames are handed over to the gateware; a transport of the host (`xdp:eth0`): the device is at
+    its other end, and `sizes` has to be what it tells.
     """
 
     path: Path
@@ -56,7 +60,7 @@ class CompareOptions:
     keep_orders: bool = False
     via: str = ""
 
-    def open_device(self) -> Device:
+    def open_device(self) -> Device | BoardDevice:
         """The device that `via` names.
 
         Raises
@@ -68,8 +72,8 @@ class CompareOptions:
         way, _, rest = self.via.partition(":")
         if way == "netlist" and rest:
             return Device(self.sizes, netlist=Path(rest))
-        if way != "nic":
-            raise UserError(f"--via takes nic, nic:BACKEND or netlist:FILE, not {self.via!r}")
+        if is_remote(self.via):
+            return BoardDevice(open_transport(self.via))
         from tickgate.sim.nic.wire_device import WireDevice
         from tickgate.sim.nic.wires import DEFAULT_BACKEND
 
@@ -131,7 +135,8 @@ def compare(
         if options.stall:
             device.stall(options.stall)
         model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
-        comparison = Comparison(device, model, result, gap=options.gap, keep_orders=options.keep_orders)
+        kind = BoardComparison if isinstance(device, BoardDevice) else Comparison
+        comparison = kind(cast(Device, device), model, result, gap=options.gap, keep_orders=options.keep_orders)
         comparison.observers.extend(observers)
         comparison.begin()
         began = clock.now_ns()

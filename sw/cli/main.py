@@ -71,6 +71,7 @@ BUILTIN: dict[str, Builtin] = {
     "verilog": Builtin("tickgate.hw.cli.verilog", "write the Verilog of a stage or of the whole", "sim"),
     "netlist": Builtin("tickgate.hw.cli.netlist", "synthesise the device, for compare to run the result", "boards"),
     "timing": Builtin("tickgate.hw.cli.timing", "place and route: clock, cells and critical path", "boards"),
+    "boards": Builtin("tickgate.hw.cli.boards", "list the boards: what is built for each, and how it is loaded"),
     "bitstream": Builtin("tickgate.hw.cli.bitstream", "build a board's bitstream, and its report", "boards"),
     "program": Builtin("tickgate.hw.cli.program", "load a bitstream into a board", "boards"),
     "nic": Builtin("tickgate.sim.cli.nic", "put the simulated device behind network interfaces", "sim"),

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from tickgate.sw.spec import mac
 from tickgate.sw.spec.records import Record
 from tickgate.sw.spec.risk import Reason
 from tickgate.sw.spec.rows import ROWS
@@ -52,9 +53,9 @@ class Register:
 #: Written to `arm` to clear the kill switch: "ARM!" in ASCII, so that no stray write re-arms.
 ARM_KEY = 0x41524D21
 #: Counts the changes of the map; a host and a device that differ tell by it who is older.
-MAP_VERSION = 2
+MAP_VERSION = 3
 #: The hash of every version so far.
-MAP_HISTORY = {1: 0x277D1BF4, 2: 0x3F4CDD47}
+MAP_HISTORY = {1: 0x277D1BF4, 2: 0x3F4CDD47, 3: 0x55E36D3F}
 ADDRESS_BITS = 12
 #: Where the latency histograms begin; below are all other registers.
 HISTOGRAMS_AT = 0x800
@@ -132,6 +133,7 @@ EVENT_COUNTERS = (
     ("control_malformed", "control frames with an error, too short, too long, or of no meaning"),
     ("control_stale", "control requests that were neither the next nor the last one"),
     ("control_busy", "frames on the control role that came while another was under way"),
+    *mac.COUNTERS,
 )
 
 #: Bit of the first row in `commit_group`.

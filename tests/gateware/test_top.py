@@ -7,6 +7,8 @@ import re
 import pytest
 
 from tickgate.gateware import build
+from tickgate.gateware.lib.layouts import counters
+from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.top import COUNTER_SOURCES, Top
 from tickgate.sim.benches import top as bench
 from tickgate.sw.spec.events import TRACES
@@ -45,7 +47,14 @@ def test_top_for_hardware_holds_no_fault_hook(plain):
 def test_top_counts_everything_that_the_register_map_names():
     counted = {name for names in COUNTER_SOURCES.values() for name in names}
     inactive = {f"reject_{(reason.name or '').lower()}" for reason in Reason if not reason & ACTIVE_REASONS}
-    assert counted == set(counter_names()) - inactive
+    assert counted | set(GmiiMac.COUNTERS) == set(counter_names()) - inactive
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_top_takes_the_counters_of_the_macs_around_it():
+    members = Top(SIZES, macs=2).signature.members
+    gc.collect()
+    assert members["counters_mac0"].shape == members["counters_mac1"].shape == counters(GmiiMac.COUNTERS)
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
