@@ -127,7 +127,7 @@ def shared_object(
 
     Raises
     ------
-    UserError: no C++ compiler, or `netlist` is none. RuntimeError: a tool failed; the message ends with what it printed.
+    UserError: no C++ compiler, or `netlist` is none. RuntimeError: a tool failed; it ends with what that printed.
     """
     gate_level = "" if netlist is None else gates.read(netlist)
     key = cache.design_hash(

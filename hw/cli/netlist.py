@@ -1,4 +1,4 @@
-"""`tickgate netlist`: the device synthesised for ECP5, with models of its cells, for `tickgate compare --via netlist:`."""
+"""`tickgate netlist`: the device synthesised for ECP5, for `tickgate compare --via netlist:`."""
 
 from __future__ import annotations
 

@@ -239,4 +239,4 @@ def _without(record: Record, absent: tuple[str, ...], row: Any) -> Any:
 
 def is_remote(via: str) -> bool:
     """Whether `via` is a transport, and not a way to a simulated device of the comparison's own."""
-    return bool(via) and via.partition(":")[0] != "nic"
+    return bool(via) and via.partition(":")[0] not in ("nic", "netlist")

@@ -157,8 +157,6 @@ def compare(
         result.below_floor = floors.below(result, result.floor) if result.floor else []
     if any(s.symbol.get("assume_trading") for s in config.slots):
         result.notes.append("the file has no trading action (H) of some symbols: they are assumed to trade")
-    if options.via.startswith("netlist"):
-        result.notes.append("levels and order entries were not dumped: a netlist has them spread over block RAMs")
     return result, comparison
 
 

@@ -47,7 +47,8 @@ module cells(input clk, input [35:0] data_a, data_b, input [13:0] address_a, add
   output [{64 * len(rams) - 1}:0] out_a, out_b, output [35:0] product);
 {"".join(rams)}
   MULT18X18D multiplier ({_pins("A", "factor_a", 18)}, {_pins("B", "factor_b", 18)}, {_pins("P", "product", 36)},
-    {", ".join(f".C{i}(1'b0)" for i in range(18))}, .SIGNEDA(signed_a), .SIGNEDB(signed_b), .SOURCEA(1'b0), .SOURCEB(1'b0));
+    {", ".join(f".C{i}(1'b0)" for i in range(18))},
+    .SIGNEDA(signed_a), .SIGNEDB(signed_b), .SOURCEA(1'b0), .SOURCEB(1'b0));
 endmodule
 """
 
@@ -60,8 +61,8 @@ def _run(folder: Path, models: str, parameters: str = "") -> subprocess.Complete
     (folder / "cells.v").write_text(models + _cells(parameters))
     shutil.copy(Path(__file__).with_name("cells_main.cpp"), folder / "main.cpp")
     verilator.run(
-        [str(verilator.bin_folder() / "verilator"), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "--x-initial",
-         "0", "-CFLAGS", "-DVL_USER_STOP", "--top-module", "cells", "--Mdir", "obj", "--output-split", "0",
+        [str(verilator.bin_folder() / "verilator"), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint",
+         "--x-initial", "0", "-CFLAGS", "-DVL_USER_STOP", "--top-module", "cells", "--Mdir", "obj", "--output-split", "0",
          "-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0", "cells.v",
          "main.cpp"],
         folder,
@@ -132,5 +133,3 @@ def test_what_is_no_netlist_is_refused(tmp_path):
         Device(LADDER["small"], netlist=path)
     with pytest.raises(UserError, match="No such file"):
         Device(LADDER["small"], netlist=tmp_path / "none.v")
-
-
