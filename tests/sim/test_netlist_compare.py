@@ -42,9 +42,9 @@ def test_the_synthesised_device_equals_the_model(synthesised, data_dir, tmp_path
 
 @pytest.mark.soak
 def test_one_wrong_cell_is_found(synthesised, data_dir, tmp_path):
-    # The first look-up table in front of the book's best prices: one of its 16 entries.
+    # A look-up table of the book's levels gives the opposite.
     cell = re.search(r"\.INIT\(16'h([0-9a-f]{4})\)\n  \) \\book\.levels", synthesised)
     assert cell
-    wrong = f"{int(cell.group(1), 16) ^ 0x8001:04x}"
+    wrong = f"{int(cell.group(1), 16) ^ 0xFFFF:04x}"
     text = synthesised[: cell.start(1)] + wrong + synthesised[cell.end(1) :]
     assert _compared(text, data_dir, tmp_path).mismatches > 0
