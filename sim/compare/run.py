@@ -60,6 +60,12 @@ class CompareOptions:
     keep_orders: bool = False
     via: str = ""
 
+    @property
+    def netlist(self) -> Path | None:
+        """The synthesised device that `via` names."""
+        way, _, file = self.via.partition(":")
+        return Path(file) if way == "netlist" and file else None
+
     def open_device(self) -> Device | BoardDevice:
         """The device that `via` names.
 
@@ -67,17 +73,17 @@ class CompareOptions:
         ------
         UserError: `via` is wrong, or what it needs is missing.
         """
-        if not self.via:
-            return Device(self.sizes, faults=self.faults)
-        way, _, rest = self.via.partition(":")
-        if way == "netlist" and rest:
-            return Device(self.sizes, netlist=Path(rest))
+        if not self.via or self.netlist:
+            return Device(self.sizes, faults=self.faults, netlist=self.netlist)
+        if self.via.rstrip(":") == "netlist":
+            raise UserError("--via netlist:FILE names what tickgate netlist wrote")
         if is_remote(self.via):
             return BoardDevice(open_transport(self.via))
         from tickgate.sim.nic.wire_device import WireDevice
         from tickgate.sim.nic.wires import DEFAULT_BACKEND
 
-        return WireDevice(self.sizes, faults=self.faults, backend=rest or DEFAULT_BACKEND)
+        _, _, backend = self.via.partition(":")
+        return WireDevice(self.sizes, faults=self.faults, backend=backend or DEFAULT_BACKEND)
 
 
 def configuration(options: CompareOptions, source: Input, progress: Progress) -> Config:
@@ -180,7 +186,7 @@ def write_reproducer(options: CompareOptions, config: Config, result: CompareRes
 
     def replay(batches: list[Frames]) -> bool:
         again = CompareResult("", {})
-        with Device(options.sizes, faults=options.faults) as device:
+        with Device(options.sizes, faults=options.faults, netlist=options.netlist) as device:
             if options.stall:
                 device.stall(options.stall)
             model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
@@ -218,4 +224,5 @@ def write_reproducer(options: CompareOptions, config: Config, result: CompareRes
         reproduce.write_messages(path, kept)
     toml.write_text(config_toml.dumps(config))
     pack = f" --pack {options.pack}" if options.pack and not source.is_capture else ""
-    return f"tickgate compare {path} --config {toml}{pack}"
+    via = f" --via {options.via}" if options.netlist else ""
+    return f"tickgate compare {path} --config {toml}{pack}{via}"
