@@ -64,7 +64,7 @@ def read(path: Path) -> str:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if "device" not in modules(text):
         raise UserError(f"{path}: no netlist of a device; tickgate netlist -o FILE writes one")
     try:
