@@ -16,7 +16,7 @@ from typing import Any
 from tickgate.drivers._clock import Clock
 from tickgate.drivers._histogram import Histogram
 from tickgate.drivers.bench._loops import CacheLine, Loop
-from tickgate.drivers.bench.paths import BASELINE, Bench, Flow, Path
+from tickgate.drivers.bench.paths import BASELINE, ECHO, Bench, Flow, Path
 from tickgate.drivers.bench.pipeline import Expected
 from tickgate.drivers.errors import PortError
 
@@ -57,8 +57,8 @@ class Trips:
     medians: list[int | None] = field(default_factory=list)
     lost: int = 0
 
-    def as_json(self, baseline: Trips | None) -> dict[str, Any]:
-        """See docs/reference/bench.schema.json."""
+    def as_json(self, baseline: Trips | None, echo: Trips | None = None) -> dict[str, Any]:
+        """See docs/reference/bench.schema.json; of a peer with the path that has our own answer in its place."""
         some = self.times.count > 0
         return {
             "count": self.times.count,
@@ -68,6 +68,7 @@ class Trips:
             "max_ns": self.times.maximum if some else None,
             "round_p50_ns": self.medians,
             "ratio": ratio(self.medians, baseline.medians if baseline else []),
+            "echo_ratio": ratio(echo.medians, self.medians) if echo else None,
             "buckets_ns": [list(bucket) for bucket in self.times.buckets()],
         }
 
@@ -126,9 +127,11 @@ class Measurement:
         self.inside = {name: Trips() for name in bench.flows}
         with pinned(self.plan.near_cpu):
             for number in range(self.plan.rounds):
-                # Each round starts with another path, so that none has the same predecessor all the time.
-                for path in ready[number % max(1, len(ready)) :] + ready[: number % max(1, len(ready))]:
-                    for size in self.plan.sizes:
+                # What is compared is run close together, and each round starts with another path and in the other
+                # direction, so that none has the same predecessor all the time.
+                paths = ready[number % max(1, len(ready)) :] + ready[: number % max(1, len(ready))]
+                for size in self.plan.sizes:
+                    for path in paths[:: 1 if number % 2 else -1]:
                         if time.monotonic() > end:
                             return
                         self._guarded(path, size)
@@ -293,8 +296,10 @@ class Measurement:
     def results(self, bench: Bench) -> dict[str, Any]:
         """What each path has, as JSON."""
         base_trips, base_floods = self.trips.get(BASELINE, {}), self.floods.get(BASELINE, {})
+        echo = self.trips.get(ECHO, {})
         out: dict[str, Any] = {}
         for name, path in bench.paths.items():
+            ours = echo if path.kind.peer is not None else {}
             out[name] = {
                 "label": path.kind.label,
                 "peer": path.kind.peer is not None,
@@ -302,7 +307,7 @@ class Measurement:
                 "link": path.link,
                 "mode": path.mode,
                 "missing": path.missing,
-                "round_trip": {str(size): trips.as_json(base_trips.get(size))
+                "round_trip": {str(size): trips.as_json(base_trips.get(size), ours.get(size))
                                for size, trips in self.trips.get(name, {}).items()},
                 "one_way": {str(size): floods.as_json(base_floods.get(size))
                             for size, floods in self.floods.get(name, {}).items() if path.program is None},

@@ -28,6 +28,8 @@ UDP_HEADERS = 42
 ETHERTYPE = b"\x88\xb5"
 RING = 1024
 BASELINE = "udp"
+#: The path whose far end is to answer no slower than the peers do: all else is the same.
+ECHO = "xdp-skb"
 #: Numbers of DPDK's devices: a name is taken until the process ends.
 _DEVICES = count()
 
@@ -52,14 +54,14 @@ KINDS: dict[str, Kind] = {
         Kind("udp", "UDP socket, spinning", "udp", "veth"),
         Kind("udp-blocking", "UDP socket, blocking", "udp", "veth", wait_ms=100),
         Kind("packet", "AF_PACKET", "packet", "veth"),
-        Kind("xdp-skb", "AF_XDP, generic mode", "xdp-skb", "veth"),
         Kind("xdp-drv", "AF_XDP, native mode", "xdp-drv", "veth"),
+        Kind(ECHO, "AF_XDP, generic mode", "xdp-skb", "veth"),
+        *(Kind(peer.name, peer.label, "xdp-skb", "veth", peer=peer) for peer in PEERS),
         Kind("dpdk", "DPDK, net_af_xdp", "dpdk", "veth"),
         Kind("tap-packet", "TAP and AF_PACKET", "packet", "tap"),
         Kind("tap-xdp", "TAP and AF_XDP, native mode", "xdp-drv", "tap"),
         Kind("tap-dpdk", "TAP and DPDK, net_af_xdp", "dpdk", "tap"),
         Kind("shm", "shared memory", "shm", "memory"),
-        *(Kind(peer.name, peer.label, "xdp-skb", "veth", peer=peer) for peer in PEERS),
     )
 }
 

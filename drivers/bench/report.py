@@ -155,6 +155,8 @@ def render(result: dict[str, Any]) -> str:
             table(["loop", "p50 ns"], [["C", _number(cost["c_p50_ns"])], ["Cython", _number(cost["cython_p50_ns"])]])
         )
         parts.append(note(f"Median of the ratios of each round: {_number(cost['ratio'], 3)}, over {cost['path']}."))
+    answers = _answers(result)
+    parts += ["<h2>Our own answer against the peers'</h2>", *map(note, answers)] if answers else []
     parts += _pipeline(result)
     parts.append("<h2>A bare cache line</h2>")
     parts.append(
@@ -166,6 +168,16 @@ def render(result: dict[str, Any]) -> str:
     rows = [[name.replace("_", " "), _fact(value)] for name, value in machine.items()]
     parts += ["<h2>Machine</h2>", table(["fact", "value"], rows)]
     return page("tickgate bench", parts)
+
+
+def _answers(result: dict[str, Any]) -> list[str]:
+    """A line a peer: how long our own answer takes beside the peer's."""
+    return [
+        f"AF_XDP against {path['label']}, ratio of round trips: "
+        + ", ".join(f"{_number(found['echo_ratio'], 3)} ({size} bytes)" for size, found in path["round_trip"].items())
+        for path in result["paths"].values()
+        if any(found["echo_ratio"] for found in path["round_trip"].values())
+    ]
 
 
 def _pipeline(result: dict[str, Any]) -> list[str]:
@@ -236,6 +248,7 @@ def lines(result: dict[str, Any]) -> Any:
         ]  # fmt: skip
         columns = ("path", *_TITLES, "inside", "orders", "ratio")
         parts.append(made("from frame to order through the software pipeline, microseconds", columns, orders))
+    parts += _answers(result)
     parts.append(
         f"{result['rounds_done']} of {result['rounds']} rounds; ratio: to spinning UDP, the median over rounds"
     )
