@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stall", type=float, default=0.0, help="share of cycles in which the order port is held up")
     parser.add_argument(
         "--via", default="", metavar="nic[:BACKEND]",
-        help="send the frames through network interfaces and this driver (default packet) to the device",
+        help="send the frames through network interfaces (tap-BACKEND: TAPs) and this driver (default packet)",
     )  # fmt: skip
     parser.add_argument("--print-config", action="store_true", help="print the configuration used, as TOML")
     parser.add_argument(

@@ -38,7 +38,8 @@ class CompareOptions:
     start, limit: messages (of a capture: frames) skipped and taken. stall: share of cycles in which the order port is
     held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
     keep_orders: whether `Comparison.order_frames` keeps every order frame; a long run has many.
-    via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; "": they are handed over.
+    via: `nic` or `nic:BACKEND`: the frames pass network interfaces (TAPs with `tap-` before the backend) and that
+    driver; "": they are handed over.
     """
 
     path: Path

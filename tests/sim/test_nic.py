@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,9 +110,11 @@ def config(tmp_path):
     return path
 
 
-def test_frames_reach_the_device_orders_come_out_and_control_answers(config):
+@pytest.mark.parametrize("link", ["veth", "tap"])
+def test_frames_reach_the_device_orders_come_out_and_control_answers(config, link):
     feed = firing(10)
-    with running("--config", str(config)) as process, open_nic(NAME) as transport, ports("feed_a", "orders") as ends:
+    words = ("--config", str(config), "--link", link)
+    with running(*words) as process, open_nic(NAME) as transport, ports("feed_a", "orders") as ends:
         feed_a, orders = ends
         device = Device(transport, timeout_s=1)
         assert device.identity.sizes.slots == 4 and device.read("frames") == {"frames": 0}
@@ -182,6 +185,60 @@ sendp([Ether(dst="01:00:5e:00:00:01") / IP(dst="233.0.0.1") / UDP(dport=9) / Raw
         assert len(re.findall("0x88b5", said)) == 3, said
 
 
+TESTPMD = (
+    "--no-huge -m 64 --no-pci --no-telemetry --file-prefix {prefix} --vdev net_af_xdp0,iface={role},force_copy=1 -- "
+    "--total-num-mbufs=8192 {words}"
+)
+
+
+@contextmanager
+def forwarder(role, words):
+    """An unmodified testpmd on a role's interface, forwarding; told to end by a line of input."""
+    prefix = own_name(role)
+    arguments = TESTPMD.format(prefix=prefix, role=role, words=words).split()
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", NAME, "setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", "dpdk-testpmd", *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    late = threading.Timer(60, process.kill)
+    late.start()
+    try:
+        lines = iter(process.stdout.readline, "")
+        assert any("Press enter to exit" in line for line in lines), "it did not start"
+        yield process
+    finally:
+        late.cancel()
+        process.kill()
+        process.wait(10)
+        process.stdout.close()
+        process.stdin.close()
+        shutil.rmtree(f"/run/dpdk/{prefix}", ignore_errors=True)
+
+
+def counted(process, what):
+    """What testpmd counted of all its ports, once it was told to end."""
+    said = process.communicate("\n", timeout=30)[0]
+    return int(re.findall(rf"{what}-packets: (\d+)", said)[-1])
+
+
+def test_testpmd_sends_to_it_and_counts_its_orders(config):
+    if shutil.which("dpdk-testpmd") is None:
+        pytest.skip("dpdk-testpmd is missing: install the Debian package dpdk-dev")
+    need_rights("bpf")
+    with running("--config", str(config)), open_nic(NAME) as transport:
+        device = Device(transport, timeout_s=1)
+        device.arm()
+        with forwarder("orders", "--forward-mode=rxonly") as receiver:
+            with forwarder("feed_a", "--forward-mode=io --tx-first --burst=32") as sender:
+                until(lambda: device.read("frames")["frames"] == 32)
+                assert counted(sender, "TX") == 32
+            with ports("feed_b") as (feed_b,):
+                send_all(feed_b, firing(10))
+            until(lambda: device.read("orders")["orders"] == 10)
+            time.sleep(0.5)
+            assert counted(receiver, "RX") == 10
+
+
 def test_kernel_answers_arp_and_ping_where_a_port_has_an_address():
     echo = """
 import socket, struct
@@ -202,8 +259,9 @@ while True:
         assert "192.0.2.1 dev orders lladdr" in inside("ip", "neighbour").stdout
 
 
-def test_a_cable_that_is_pulled_and_plugged_in_again_ends_nothing():
-    with running() as process, open_nic(NAME) as transport, ports("feed_a") as (feed_a,):
+@pytest.mark.parametrize("link", ["veth", "tap"])
+def test_a_cable_that_is_pulled_and_plugged_in_again_ends_nothing(link):
+    with running("--link", link) as process, open_nic(NAME) as transport, ports("feed_a") as (feed_a,):
         device = Device(transport, timeout_s=1)
         for role in ("feed_b", "orders"):
             assert inside("ip", "link", "set", role, "down").returncode == 0
@@ -313,6 +371,8 @@ def test_wires_are_gone_when_making_them_fails():
         Wires(name=NAME, backend="nonesuch")
     with pytest.raises(UserError), Wires(name=NAME, addresses={"orders": "nonsense"}):
         pass
+    with pytest.raises(UserError, match="the device's end of a TAP is no interface"):
+        Wires(name=NAME, link="tap", addresses={"orders": "192.0.2.1/24"})
 
 
 @pytest.mark.parametrize("words, text", [
