@@ -145,10 +145,13 @@ cdef class Loop:
     Parameters: ``clock``; ``tag`` (1 to 2**24 - 1), of the frames that count. What was counted is in the members.
     """
 
+    # What a loop writes is on no cache line of the loop at the other end, which the allocator may have put beside it.
+    cdef uint8_t[128] before
     cdef tg_bench_count count
     cdef uint32_t stopped
     cdef uint64_t tag
     cdef Clock clock
+    cdef uint8_t[128] behind
 
     def __init__(self, Clock clock not None, uint64_t tag):
         if not 1 <= tag < 1 << 24:

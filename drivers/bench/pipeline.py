@@ -136,7 +136,7 @@ def started(ends: Ends, messages: int, cpu: int | None) -> Iterator[Pipeline]:
         popen = subprocess.Popen if ends.space is None else ends.space.popen
         process = popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, pass_fds=(page, *ends.held),
+            process_group=0, pass_fds=(page, *ends.held),
         )  # fmt: skip
         try:
             said = process.stdout
