@@ -1,7 +1,8 @@
 """The loop of the simulated NIC: frames from the ports into the device, cycles, frames from the device to the ports.
 
-Frames of feed line A go in before those of line B that one look found, because the device in this process is fed one
-line at a time. The control role answers on the control port, and telemetry leaves there too, as the host expects it.
+The device in this process is fed one line at a time: where one look found frames of both feed lines, they go in by
+turns, frame by frame. The control role answers on the control port, and telemetry leaves there too, as the host expects
+it.
 """
 
 from __future__ import annotations
@@ -79,15 +80,23 @@ class Nic:
 
     def feed(self) -> None:
         """Feeds the device what was taken."""
-        for line, role in enumerate(("feed_a", "feed_b")):
-            if frames := self.taken[role]:
-                self.device.run(frames_of((0, frame) for frame in frames), gap=self.gap, line=line)
+        lines = (self.taken["feed_a"], self.taken["feed_b"])
+        both = min(map(len, lines))
+        for at in range(both):
+            for line, frames in enumerate(lines):
+                self._run([frames[at]], line)
+        for line, frames in enumerate(lines):
+            if len(frames) > both:
+                self._run(frames[both:], line)
         for frame in self.taken["control"]:
             self.device.control(frame)
             self.device.step(CONTROL_CYCLES)
         for role, frames in self.taken.items():
             self.statistics.into[role] += len(frames)
             frames.clear()
+
+    def _run(self, frames: list[bytes], line: int) -> None:
+        self.device.run(frames_of((0, frame) for frame in frames), gap=self.gap, line=line)
 
     def emit(self) -> int:
         """Sends what left the device; gives how many frames went to the ports, or wait for them."""

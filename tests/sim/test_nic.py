@@ -19,6 +19,7 @@ from port_flow import environment, need_rights, own_name, until
 from tickgate.drivers.errors import PortError
 from tickgate.drivers.port import Port
 from tickgate.sim.nic.lock import LockClient
+from tickgate.sim.nic.nic import Nic
 from tickgate.sim.nic.transport import open_nic
 from tickgate.sim.nic.wires import ROLES, Wires
 from tickgate.sw.cli.main import main
@@ -143,6 +144,41 @@ def test_line_b_is_the_same_feed(config):
         came = []
         until(lambda: came.extend(burst(ends[2])) or len(came) >= 3)
         assert device.read("orders")["orders"] == 3
+
+
+class _Fed:
+    """A device that notes what it is fed."""
+
+    def __init__(self):
+        self.fed = []
+
+    def run(self, frames, *, gap, line):
+        self.fed += [(line, frame) for _, frame in frames]
+
+
+def test_both_lines_enter_in_turns():
+    device = _Fed()
+    nic = Nic(device, {})
+    a, b = ([bytes([line]) * (64 + number) for number in range(count)] for line, count in ((0, 3), (1, 5)))
+    nic.taken["feed_a"] += a
+    nic.taken["feed_b"] += b
+    nic.feed()
+    assert device.fed == [(0, a[0]), (1, b[0]), (0, a[1]), (1, b[1]), (0, a[2]), (1, b[2]), (1, b[3]), (1, b[4])]
+    assert (nic.statistics.into["feed_a"], nic.statistics.into["feed_b"]) == (3, 5)
+    assert not nic.taken["feed_a"] and not nic.taken["feed_b"]
+
+
+def test_both_lines_at_once_are_one_feed(config):
+    feed = firing(20)
+    with running("--config", str(config)), open_nic(NAME) as transport, ports("feed_a", "feed_b") as ends:
+        device = Device(transport, timeout_s=1)
+        device.arm()
+        for _, frame in feed:
+            for end in ends:
+                until(lambda end=end, frame=frame: end.send(frame))
+        until(lambda: device.read("frames")["frames"] == 2 * len(feed))
+        until(lambda: device.read("orders")["orders"] == 20)
+        assert device.read("gaps")["gaps"] == 0
 
 
 def test_device_command_inside_the_namespace_reaches_it(config):

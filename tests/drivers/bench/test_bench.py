@@ -31,6 +31,7 @@ from tickgate.sw.cli.main import main
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "docs/reference/bench.schema.json").read_text())
 OURS = [name for name, kind in KINDS.items() if kind.peer is None and kind.backend != "dpdk"]
 TRIPS = 20
+FRAMES = 1000  # of the pipeline's session
 
 
 def plan(**values):
@@ -129,7 +130,12 @@ def test_without_namespaces_udp_meets_on_the_loopback_and_others_say_why(monkeyp
         raise MissingRightError("making a network namespace: the right CAP_SYS_ADMIN is missing\nrun as root")
 
     monkeypatch.setattr(bench_paths, "Namespace", refused)
-    made = check(run(["udp", "udp-blocking", "packet", "tap-xdp", "shm"], sizes=(64,)))["paths"]
+    names = ["udp", "udp-blocking", "packet", "tap-xdp", "shm", "pipeline"]
+    result = check(run(names, sizes=(64,), flow_frames=FRAMES))
+    flows = result["pipeline"]
+    assert flows["udp"]["link"] == "loopback" and flows["udp"]["orders"]["count"] == flows["shm"]["orders"]["count"] > 0
+    assert "CAP_SYS_ADMIN is missing" in flows["packet"]["missing"]
+    made = result["paths"]
     assert made["udp"]["link"] == made["udp-blocking"]["link"] == "loopback"
     assert made["udp"]["round_trip"]["64"]["count"] == made["shm"]["round_trip"]["64"]["count"] == TRIPS
     for name in ("packet", "tap-xdp"):
@@ -155,8 +161,6 @@ def test_nothing_that_was_made_stays_open():
 
 
 # The software pipeline
-
-FRAMES = 1000
 
 
 @pytest.mark.parametrize("name", pipeline.PATHS)
@@ -238,6 +242,18 @@ while True:
     if where[2] != socket.PACKET_OUTGOING:
         sock.send(data[6:12] + data[:6] + data[12:])
 """
+
+
+def test_our_own_answer_stands_beside_a_peers(tmp_path):
+    need("xdpsock")
+    echo = program(tmp_path, "xdpsock", ECHO.format(python=sys.executable))
+    made = check(run(["xdp-skb", "xdpsock"], {"xdpsock": echo}, sizes=(64,), rounds=2))
+    ours, theirs = (made["paths"][name]["round_trip"]["64"] for name in ("xdp-skb", "xdpsock"))
+    assert theirs["echo_ratio"] == pytest.approx(ratio(ours["round_p50_ns"], theirs["round_p50_ns"]))
+    assert ours["echo_ratio"] is None
+    assert f"AF_XDP against xdpsock -l, ratio of round trips: {theirs['echo_ratio']:.3f} (64 bytes)" in report.render(
+        made
+    )
 
 
 def test_missing_peers_are_told_as_missing(monkeypatch, capsys):
