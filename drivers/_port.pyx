@@ -19,6 +19,7 @@ cdef extern from "port.h" nogil:
     int tg_port_open(const tg_ops *ops, const tg_config *config, tg_port **port, tg_fault *fault)
     void tg_port_close(tg_port *port)
     const tg_ops *tg_backend(const char *name)
+    const char *TG_SHM_PATH
 
 BACKENDS = ("shm", "udp", "packet", "xdp", "xdp-skb", "xdp-drv", "dpdk")
 
@@ -249,6 +250,11 @@ cdef class Port:
             return a, Port.open(backend="shm", fd=fd, side="b", wait_ms=wait_ms)
         finally:
             os.close(fd)
+
+    @staticmethod
+    def segment_path(name):
+        """The file of a segment of shm."""
+        return (<bytes>TG_SHM_PATH).decode() % name
 
     def __dealloc__(self):
         # No view can be left: each holds its port.

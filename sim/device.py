@@ -69,6 +69,24 @@ def _library(path: Path) -> ctypes.CDLL:
     return lib
 
 
+class FrameAssembler:
+    """Frames from words that leave the device, several ports in turns; a frame may go on in the next words."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, tuple[int, bytes]] = {}
+
+    def frames(self, words: npt.NDArray[Any]) -> Iterator[tuple[int, int, bytes]]:
+        """(port, cycle of the first word, bytes) of each frame that ends in these words, as in `Device.words`."""
+        parts = self._parts
+        for cycle, data, count, last, _, port in words.tolist():
+            began, part = parts.pop(port, (cycle, b""))
+            part += data.to_bytes(8, "little")[:count]
+            if last:
+                yield port, began, part
+            else:
+                parts[port] = began, part
+
+
 class Device:
     """One simulated device.
 
@@ -260,16 +278,9 @@ class Device:
 
     def frames(self, port: int = ORDERS_PORT) -> Iterator[tuple[int, bytes]]:
         """(cycle of the first word, bytes) of each frame that left `port` since the last `clear`."""
-        current, began = b"", 0
-        for cycle, data, count, last, _, number in self.words().tolist():
-            if number != port:
-                continue
-            if not current:
-                began = cycle
-            current += data.to_bytes(8, "little")[:count]
-            if last:
-                yield began, current
-                current = b""
+        words = self.words()
+        for _, cycle, frame in FrameAssembler().frames(words[words["port"] == port]):
+            yield cycle, frame
 
     def clear(self) -> None:
         """Forgets the trace records and words so far."""

@@ -39,6 +39,8 @@ cdef extern from "loops.h" nogil:
         tg_port *port, const tg_clock *clock, uint64_t tag, const uint32_t *stop, tg_bench_count *count)
     void tg_bench_echo_fd(int fd, const uint32_t *stop, tg_bench_count *count)
     void tg_bench_sink_fd(int fd, const tg_clock *clock, uint64_t tag, const uint32_t *stop, tg_bench_count *count)
+    void tg_bench_bounce_back(uint64_t *line, const uint32_t *stop)
+    uint64_t tg_bench_bounce(uint64_t *line, const tg_clock *clock, uint64_t trips, uint64_t limit_ns)
 
 MIN_BYTES = TG_BENCH_MIN
 MAX_BYTES = TG_BENCH_MAX
@@ -143,10 +145,13 @@ cdef class Loop:
     Parameters: ``clock``; ``tag`` (1 to 2**24 - 1), of the frames that count. What was counted is in the members.
     """
 
+    # What a loop writes is on no cache line of the loop at the other end, which the allocator may have put beside it.
+    cdef uint8_t[128] before
     cdef tg_bench_count count
     cdef uint32_t stopped
     cdef uint64_t tag
     cdef Clock clock
+    cdef uint8_t[128] behind
 
     def __init__(self, Clock clock not None, uint64_t tag):
         if not 1 <= tag < 1 << 24:
@@ -246,3 +251,38 @@ cdef class Loop:
         if not self.count.received or self.count.last_ns <= flood.count.first_ns:
             return 0.0
         return self.count.received * 1e9 / (self.count.last_ns - flood.count.first_ns)
+
+
+cdef class CacheLine:
+    """A cache line that two threads pass to and fro, nothing else: the floor of every path between two CPUs."""
+
+    cdef uint64_t[32] room
+    cdef uint32_t stopped
+    cdef Clock clock
+
+    def __init__(self, Clock clock not None):
+        memset(self.room, 0, sizeof(self.room))
+        self.clock, self.stopped = clock, 0
+
+    cdef uint64_t *line(self) noexcept:
+        return <uint64_t *>((<size_t>&self.room[8] + 127) & ~<size_t>127)
+
+    def answer(self):
+        """Send it back, until `stop`."""
+        cdef uint64_t *line = self.line()
+        with nogil:
+            tg_bench_bounce_back(line, &self.stopped)
+
+    def stop(self):
+        """End `answer`, which another thread is in."""
+        self.stopped = 1
+
+    def bounce(self, uint64_t trips, uint64_t limit_ns):
+        """Send it ``trips`` times; the mean time of a trip in ns, None where they were not done in ``limit_ns``."""
+        cdef uint64_t *line = self.line()
+        cdef uint64_t start, end, done
+        with nogil:
+            start = tg_clock_ns(&self.clock.c)
+            done = tg_bench_bounce(line, &self.clock.c, trips, limit_ns)
+            end = tg_clock_ns(&self.clock.c)
+        return (end - start) / trips if done == trips and trips else None

@@ -12,12 +12,17 @@ from typing import Any
 
 from tickgate.drivers.bench.paths import KINDS
 from tickgate.drivers.bench.peers import PEERS, found_peers
+from tickgate.drivers.bench.pipeline import PATHS as FLOWS
 from tickgate.sw.files.atomic import atomic_output
 from tickgate.sw.spec.errors import UserError
 
 help = "round trips and one-way rates of every port backend, beside their peers, as ratios"
 
 SIZES = (64, 128, 1500)
+#: The software pipeline, by name beside the paths.
+PIPELINE = "pipeline"
+#: Of its session: a shorter one holds little but administration, and what comes behind its end is without the pipeline.
+MESSAGES_MIN, MESSAGES_MAX = 1_000, 30_000
 #: Shortest frame: Ethernet, IPv4 and UDP headers and what the benchmark writes; longest: the MTU with its header.
 SIZE_MIN, SIZE_MAX = 64, 1514
 
@@ -27,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="under a minute (else under ten): fewer rounds and round trips"
     )
-    parser.add_argument("--only", metavar="PATH,...", help=f"of these: {', '.join(KINDS)}")
+    parser.add_argument("--only", metavar="PATH,...", help=f"of these: {', '.join((*KINDS, PIPELINE))}")
     parser.add_argument("--sizes", metavar="N,...", help="bytes of a frame without its checksum (64,128,1500)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds (30, with --quick 5)")
     parser.add_argument("--trips", type=int, metavar="N", help="round trips a path, size and round (5,000; 1,000)")
@@ -43,14 +48,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def paths_of(text: str | None) -> list[str]:
-    """The chosen paths, in the order of `KINDS`; raises UserError for an unknown name."""
+    """The chosen paths, in the order of `KINDS`, the pipeline last; raises UserError for an unknown name."""
+    there = (*KINDS, PIPELINE)
     if text is None:
-        return list(KINDS)
+        return list(there)
     names = {name.strip() for name in text.split(",")}
     for name in sorted(names):
-        if name not in KINDS:
-            raise UserError(f"--only: there is no path {name!r}; the paths are: {', '.join(KINDS)}")
-    return [name for name in KINDS if name in names]
+        if name not in there:
+            raise UserError(f"--only: there is no path {name!r}; the paths are: {', '.join(there)}")
+    return [name for name in there if name in names]
 
 
 def sizes_of(text: str | None) -> tuple[int, ...]:
@@ -133,7 +139,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("the compiled drivers are not installed\ninstall without TICKGATE_PURE: make setup") from None
     plan = Plan(
         rounds=rounds, trips=trips, trip_limit_ms=150 if args.quick else 500, flood_ms=15 if args.quick else 50,
-        sizes=sizes, near_cpu=near, far_cpu=far, budget_s=45.0 if args.quick else 540.0,
+        sizes=sizes, near_cpu=near, far_cpu=far, budget_s=40.0 if args.quick else 540.0,
+        flow_frames=200 if args.quick else 600,
     )  # fmt: skip
     result = measured(names, programs, Measurement(plan), quick=args.quick)
     text = json.dumps(result)
@@ -148,7 +155,8 @@ def run(args: argparse.Namespace) -> int:
         print(text)
     else:
         _tell(result, args.report)
-    return 1 if result["failed"] or all(path["missing"] for path in result["paths"].values()) else 0
+    ran = [*result["paths"].values(), *(result["pipeline"] or {}).values()]
+    return 1 if result["failed"] or all(path["missing"] for path in ran) else 0
 
 
 def measured(names: list[str], programs: dict[str, str], measurement: Any, quick: bool) -> dict[str, Any]:
@@ -158,11 +166,19 @@ def measured(names: list[str], programs: dict[str, str], measurement: Any, quick
 
     plan = measurement.plan
     machine = facts(plan.near_cpu, plan.far_cpu)
-    with Bench(names, programs, plan.far_cpu) as bench:
+    kinds = [name for name in names if name != PIPELINE]
+    # Without any other path the pipeline is run over all that it can.
+    flows = [name for name in FLOWS if name in kinds or not kinds] if PIPELINE in names else []
+    messages = max(MESSAGES_MIN, min(plan.rounds * plan.flow_frames, MESSAGES_MAX))
+    with Bench(kinds, programs, plan.far_cpu, flows, messages) as bench:
         opened = [name for name, path in bench.paths.items() if path.missing is None]
-        with _progress(plan.rounds * len(plan.sizes) * len(opened)) as moved:
+        flowing = [name for name, flow in bench.flows.items() if flow.missing is None]
+        with _progress(plan.rounds * (len(plan.sizes) * len(opened) + len(flowing))) as moved:
             measurement.run(bench, moved)
         paths = measurement.results(bench)
+        pipeline = measurement.pipeline(bench)
+    failed = [name for name in opened if paths[name]["missing"]]
+    failed += [f"{PIPELINE}: {name}" for name in flowing if pipeline is not None and pipeline[name]["missing"]]
     return {
         "tool": "tickgate bench",
         "version": _version(),
@@ -175,8 +191,10 @@ def measured(names: list[str], programs: dict[str, str], measurement: Any, quick
         "baseline": BASELINE,
         "machine": machine,
         "paths": paths,
-        "failed": [name for name in opened if paths[name]["missing"]],
+        "failed": failed,
         "cython": measurement.cython(),
+        "cache_line": measurement.cache_line(),
+        "pipeline": pipeline,
     }
 
 

@@ -257,4 +257,27 @@ static inline void tg_bench_sink_fd(int fd, const tg_clock *clock, uint64_t tag,
     }
 }
 
+/* The floor of all that two CPUs do together: one cache line that goes to the other CPU and back. `line` is alone on its
+ * line; the near end writes odd numbers, the far end the even ones behind them. */
+static inline void tg_bench_bounce_back(uint64_t *line, const uint32_t *stop) {
+    uint64_t seen;
+    while (!tg_bench_stopped(stop))
+        if ((seen = __atomic_load_n(line, __ATOMIC_ACQUIRE)) & 1)
+            __atomic_store_n(line, seen + 1, __ATOMIC_RELEASE);
+}
+
+/* Trips done within limit_ns: all of `trips` unless nobody answers. */
+static inline uint64_t tg_bench_bounce(uint64_t *line, const tg_clock *clock, uint64_t trips, uint64_t limit_ns) {
+    const uint64_t end = tg_clock_ns(clock) + limit_ns;
+    uint64_t number = __atomic_load_n(line, __ATOMIC_ACQUIRE), done;
+    for (done = 0; done < trips; done++) {
+        __atomic_store_n(line, number + 1, __ATOMIC_RELEASE);
+        for (uint32_t spins = 1; __atomic_load_n(line, __ATOMIC_ACQUIRE) != number + 2; spins++)
+            if ((spins & 4095) == 0 && tg_clock_ns(clock) > end)
+                return done;
+        number += 2;
+    }
+    return done;
+}
+
 #endif

@@ -15,20 +15,24 @@ from typing import Any
 
 from tickgate.drivers._clock import Clock
 from tickgate.drivers._histogram import Histogram
-from tickgate.drivers.bench._loops import Loop
-from tickgate.drivers.bench.paths import BASELINE, Bench, Path
+from tickgate.drivers.bench._loops import CacheLine, Loop
+from tickgate.drivers.bench.paths import BASELINE, ECHO, Bench, Flow, Path
+from tickgate.drivers.bench.pipeline import Expected
 from tickgate.drivers.errors import PortError
 
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p99_9": 99.9, "p99_99": 99.99}
 #: Where the path is run whose loop is there in both languages.
 CYTHON_PATH = "shm"
 _WARM_UP_TRIPS = 64
+#: A batch is short, and the median of so many is taken: what interrupts a thread is none of the cache line's time.
+_CACHE_LINE_TRIPS, _CACHE_LINE_BATCHES = 500, 41
 _HIGHEST_NS = 1 << 34
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: round trips of one path and size in a round, for at most so long; a flood's duration.
+    """How much is measured: round trips of one path and size in a round, for at most so long; a flood's duration; how
+    many frames go through the software pipeline in a round.
 
     After ``budget_s`` the run ends, with the rounds that it has by then: a busy machine must not make it endless.
     """
@@ -42,6 +46,7 @@ class Plan:
     near_cpu: int | None = None
     far_cpu: int | None = None
     budget_s: float = 600.0
+    flow_frames: int = 0
 
 
 @dataclass
@@ -52,8 +57,8 @@ class Trips:
     medians: list[int | None] = field(default_factory=list)
     lost: int = 0
 
-    def as_json(self, baseline: Trips | None) -> dict[str, Any]:
-        """See docs/reference/bench.schema.json."""
+    def as_json(self, baseline: Trips | None, echo: Trips | None = None) -> dict[str, Any]:
+        """See docs/reference/bench.schema.json; of a peer with the path that has our own answer in its place."""
         some = self.times.count > 0
         return {
             "count": self.times.count,
@@ -63,6 +68,7 @@ class Trips:
             "max_ns": self.times.maximum if some else None,
             "round_p50_ns": self.medians,
             "ratio": ratio(self.medians, baseline.medians if baseline else []),
+            "echo_ratio": ratio(echo.medians, self.medians) if echo else None,
             "buckets_ns": [list(bucket) for bucket in self.times.buckets()],
         }
 
@@ -103,6 +109,9 @@ class Measurement:
         self.trips: dict[str, dict[int, Trips]] = {}
         self.floods: dict[str, dict[int, Floods]] = {}
         self.in_c, self.in_cython = Trips(), Trips()
+        self.orders: dict[str, Trips] = {}
+        self.inside: dict[str, Trips] = {}
+        self.cache_line_ns: list[float | None] = []
         self.rounds_done = 0
         self._tags = count(1)
 
@@ -113,11 +122,16 @@ class Measurement:
         for name in (path.kind.name for path in ready):
             self.trips[name] = {size: Trips() for size in self.plan.sizes}
             self.floods[name] = {size: Floods() for size in self.plan.sizes}
+        expected = Expected(bench.messages) if bench.flows else None
+        self.orders = {name: Trips() for name in bench.flows}
+        self.inside = {name: Trips() for name in bench.flows}
         with pinned(self.plan.near_cpu):
             for number in range(self.plan.rounds):
-                # Each round starts with another path, so that none has the same predecessor all the time.
-                for path in ready[number % max(1, len(ready)) :] + ready[: number % max(1, len(ready))]:
-                    for size in self.plan.sizes:
+                # What is compared is run close together, and each round starts with another path and in the other
+                # direction, so that none has the same predecessor all the time.
+                paths = ready[number % max(1, len(ready)) :] + ready[: number % max(1, len(ready))]
+                for size in self.plan.sizes:
+                    for path in paths[:: 1 if number % 2 else -1]:
                         if time.monotonic() > end:
                             return
                         self._guarded(path, size)
@@ -125,6 +139,12 @@ class Measurement:
                 shared = bench.paths.get(CYTHON_PATH)
                 if shared is not None and shared.missing is None:
                     self._languages(shared, number)
+                self._cache_line()
+                if expected is not None:
+                    flows = list(bench.flows.values())
+                    for flow in flows[number % len(flows) :] + flows[: number % len(flows)]:
+                        self._flow(flow, expected)
+                        moved(f"software pipeline, {flow.kind.label}")
                 self.rounds_done += 1
 
     def _guarded(self, path: Path, size: int) -> None:
@@ -227,6 +247,43 @@ class Measurement:
         if loop.error:
             raise PortError(f"{path.kind.label}, far end: {os.strerror(loop.error)}")
 
+    def _cache_line(self) -> None:
+        """A cache line between both CPUs: what no path of this round can be faster than."""
+        line = CacheLine(self.clock)
+        began = threading.Event()
+
+        def work() -> None:
+            with pinned(self.plan.far_cpu):
+                began.set()
+                line.answer()
+
+        thread = threading.Thread(target=work, name="far end of a cache line")
+        thread.start()
+        began.wait()
+        try:
+            means = [line.bounce(_CACHE_LINE_TRIPS, 100_000_000) for _ in range(_CACHE_LINE_BATCHES)]
+            there = [ns for ns in means if ns is not None]
+            self.cache_line_ns.append(statistics.median(there) if there else None)
+        finally:
+            line.stop()
+            thread.join()
+
+    def _flow(self, flow: Flow, expected: Expected) -> None:
+        """Frames through the software pipeline; a flow that fails is missing from then on, with the reason."""
+        medians: list[int | None] = [None, None]
+        if flow.missing is None:
+            assert flow.running is not None
+            whole, inside = Histogram(_HIGHEST_NS), Histogram(_HIGHEST_NS)
+            try:
+                flow.running.play(expected, self.plan.flow_frames, self.clock, whole, inside)
+            except PortError as error:
+                flow.missing = "; ".join(str(error).splitlines())
+            for at, (times, into) in enumerate(((whole, self.orders), (inside, self.inside))):
+                into[flow.kind.name].times.merge(times)
+                medians[at] = times.percentile(50) if times.count else None
+        self.orders[flow.kind.name].medians.append(medians[0])
+        self.inside[flow.kind.name].medians.append(medians[1])
+
     def _languages(self, path: Path, number: int) -> None:
         """The loop of round trips in both languages, in turns first."""
         both = [(self.in_c, False), (self.in_cython, True)]
@@ -239,8 +296,10 @@ class Measurement:
     def results(self, bench: Bench) -> dict[str, Any]:
         """What each path has, as JSON."""
         base_trips, base_floods = self.trips.get(BASELINE, {}), self.floods.get(BASELINE, {})
+        echo = self.trips.get(ECHO, {})
         out: dict[str, Any] = {}
         for name, path in bench.paths.items():
+            ours = echo if path.kind.peer is not None else {}
             out[name] = {
                 "label": path.kind.label,
                 "peer": path.kind.peer is not None,
@@ -248,12 +307,35 @@ class Measurement:
                 "link": path.link,
                 "mode": path.mode,
                 "missing": path.missing,
-                "round_trip": {str(size): trips.as_json(base_trips.get(size))
+                "round_trip": {str(size): trips.as_json(base_trips.get(size), ours.get(size))
                                for size, trips in self.trips.get(name, {}).items()},
                 "one_way": {str(size): floods.as_json(base_floods.get(size))
                             for size, floods in self.floods.get(name, {}).items() if path.program is None},
             }  # fmt: skip
         return out
+
+    def pipeline(self, bench: Bench) -> dict[str, Any] | None:
+        """What the software pipeline took from frame to order, as JSON; None where it was not run."""
+        if not bench.flows:
+            return None
+        base = self.orders.get(BASELINE)
+        return {
+            name: {
+                "label": flow.kind.label,
+                "link": flow.link,
+                "mode": flow.mode,
+                "missing": flow.missing,
+                "orders": self.orders[name].as_json(base),
+                "inside_p50_ns": self.inside[name].times.percentile(50) if self.inside[name].times.count else None,
+                "round_inside_p50_ns": self.inside[name].medians,
+            }
+            for name, flow in bench.flows.items()
+        }
+
+    def cache_line(self) -> dict[str, Any]:
+        """The mean time of a cache line to the other CPU and back in each round, as JSON."""
+        there = [ns for ns in self.cache_line_ns if ns is not None]
+        return {"round_ns": self.cache_line_ns, "median_ns": statistics.median(there) if there else None}
 
     def cython(self) -> dict[str, Any] | None:
         """The loop in Cython against the same one in C; None where it was not run."""

@@ -10,11 +10,13 @@ import fcntl
 import os
 import socket
 import struct
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
+from tickgate.drivers.bench import pipeline
 from tickgate.drivers.bench.peers import PEERS, Peer
 from tickgate.drivers.errors import PortError
 from tickgate.drivers.netns import Namespace, veth_pair
@@ -26,6 +28,10 @@ UDP_HEADERS = 42
 ETHERTYPE = b"\x88\xb5"
 RING = 1024
 BASELINE = "udp"
+#: The path whose far end is to answer no slower than the peers do: all else is the same.
+ECHO = "xdp-skb"
+#: Numbers of DPDK's devices: a name is taken until the process ends.
+_DEVICES = count()
 
 Link = Literal["memory", "veth", "tap", "loopback"]
 
@@ -48,12 +54,14 @@ KINDS: dict[str, Kind] = {
         Kind("udp", "UDP socket, spinning", "udp", "veth"),
         Kind("udp-blocking", "UDP socket, blocking", "udp", "veth", wait_ms=100),
         Kind("packet", "AF_PACKET", "packet", "veth"),
-        Kind("xdp-skb", "AF_XDP, generic mode", "xdp-skb", "veth"),
         Kind("xdp-drv", "AF_XDP, native mode", "xdp-drv", "veth"),
+        Kind(ECHO, "AF_XDP, generic mode", "xdp-skb", "veth"),
+        *(Kind(peer.name, peer.label, "xdp-skb", "veth", peer=peer) for peer in PEERS),
+        Kind("dpdk", "DPDK, net_af_xdp", "dpdk", "veth"),
         Kind("tap-packet", "TAP and AF_PACKET", "packet", "tap"),
         Kind("tap-xdp", "TAP and AF_XDP, native mode", "xdp-drv", "tap"),
+        Kind("tap-dpdk", "TAP and DPDK, net_af_xdp", "dpdk", "tap"),
         Kind("shm", "shared memory", "shm", "memory"),
-        *(Kind(peer.name, peer.label, "xdp-skb", "veth", peer=peer) for peer in PEERS),
     )
 }
 
@@ -82,15 +90,36 @@ class Path:
         return self.near.mode if self.near is not None else ""
 
 
+@dataclass
+class Flow:
+    """The software pipeline over a kind of path, up or `missing` with the reason."""
+
+    kind: Kind
+    link: Link
+    running: pipeline.Pipeline | None = None
+    missing: str | None = None
+
+    @property
+    def mode(self) -> str:
+        """What the near ports really got."""
+        return self.running.ends.feed.mode if self.running is not None else ""
+
+
 class Bench:
     """The paths of a run by name; a context manager that removes all that it made.
 
-    Parameters: ``names``, of `KINDS`; ``programs``, the file of each peer that was found; ``far_cpu``, where peers run.
+    Parameters: ``names``, of `KINDS`; ``programs``, the file of each peer that was found; ``far_cpu``, where peers run;
+    ``flows``, the kinds of path that the software pipeline is run over; ``messages`` of its session.
     """
 
-    def __init__(self, names: list[str], programs: dict[str, str], far_cpu: int | None = None) -> None:
+    def __init__(
+        self, names: list[str], programs: dict[str, str], far_cpu: int | None = None,
+        flows: list[str] | None = None, messages: int = 0,
+    ) -> None:  # fmt: skip
         self.names, self.programs, self.far_cpu = names, programs, far_cpu
         self.paths: dict[str, Path] = {}
+        self.flows = {name: Flow(KINDS[name], KINDS[name].link) for name in flows or ()}
+        self.messages = messages
         self._held = ExitStack()
         self._numbers = count()
         self._spaces: tuple[Namespace, Namespace] | None = None
@@ -98,10 +127,12 @@ class Bench:
 
     def __enter__(self) -> Bench:
         try:
-            if any(KINDS[name].link != "memory" for name in self.names):
+            if any(KINDS[name].link != "memory" for name in (*self.names, *self.flows)):
                 self._make_spaces()
             for name in self.names:
                 self.paths[name] = self._open(KINDS[name])
+            for flow in self.flows.values():
+                self._start(flow)
         except BaseException:
             self._held.close()
             raise
@@ -169,30 +200,100 @@ class Bench:
 
     def _port(self, end: int, name: str, kind: Kind, held: ExitStack) -> Port:
         assert self._spaces is not None
+        options: dict[str, Any] = {"backend": kind.backend, "ring": RING, "wait_ms": kind.wait_ms}
+        if kind.backend == "dpdk":
+            return held.enter_context(_dpdk(self._spaces[end], name, options))
         with self._spaces[end].entered():
-            return held.enter_context(Port.open(name, backend=kind.backend, ring=RING, wait_ms=kind.wait_ms))
+            return held.enter_context(Port.open(name, **options))
 
     def _join_udp(self, path: Path, held: ExitStack) -> None:
         path.overhead_bytes = UDP_HEADERS
-        options: dict[str, Any] = {"backend": "udp", "ring": RING, "wait_ms": path.kind.wait_ms}
+        path.link, ends = self._udp_link(path.kind)
+        path.near, path.far = (self._udp_port(end, ends[end], held) for end in (0, 1))
+
+    def _udp_port(self, end: int, options: dict[str, Any], held: ExitStack) -> Port:
+        with ExitStack() as inside:
+            if self._spaces is not None:
+                inside.enter_context(self._spaces[end].entered())
+            return held.enter_context(Port.open(**options))
+
+    def _udp_link(self, kind: Kind) -> tuple[Link, list[dict[str, Any]]]:
+        """Where two sockets meet, and how the port of each end is opened."""
+        link: Link = "loopback"
         if self._spaces is None:
-            path.link = "loopback"
-            one, two = _free_udp_ports()
-            here, there = ("127.0.0.1", one), ("127.0.0.1", two)
-            path.near = held.enter_context(Port.open(local=here, remote=there, **options))
-            path.far = held.enter_context(Port.open(local=there, remote=here, **options))
-            return
-        names = self._veth()
-        ends = [(f"10.{77 + int(names[0][2:])}.0.{end + 1}", 7000) for end in (0, 1)]
-        for end in (0, 1):
-            self._spaces[end].ip("addr", "add", f"{ends[end][0]}/24", "dev", names[end])
-        ports = []
-        for end in (0, 1):
-            other = self._mac(1 - end, names[1 - end]).hex(":")
-            self._spaces[end].ip("neigh", "replace", ends[1 - end][0], "lladdr", other, "dev", names[end])
-            with self._spaces[end].entered():
-                ports.append(held.enter_context(Port.open(local=ends[end], remote=ends[1 - end], **options)))
-        path.near, path.far = ports
+            ends = [("127.0.0.1", port) for port in _free_udp_ports()]
+        else:
+            link, names = "veth", self._veth()
+            ends = [(f"10.{77 + int(names[0][2:])}.0.{end + 1}", 7000) for end in (0, 1)]
+            for end in (0, 1):
+                self._spaces[end].ip("addr", "add", f"{ends[end][0]}/24", "dev", names[end])
+            for end in (0, 1):
+                other = self._mac(1 - end, names[1 - end]).hex(":")
+                self._spaces[end].ip("neigh", "replace", ends[1 - end][0], "lladdr", other, "dev", names[end])
+        return link, [
+            {"backend": "udp", "ring": RING, "wait_ms": kind.wait_ms, "local": ends[end], "remote": ends[1 - end]}
+            for end in (0, 1)
+        ]
+
+    def _start(self, flow: Flow) -> None:
+        """The software pipeline behind two links of a kind."""
+        with ExitStack() as trying:
+            try:
+                near, far, fds = [], [], []
+                for _ in ("feed", "orders"):
+                    port, options = self._flow_link(flow, trying)
+                    near.append(port)
+                    far.append(options)
+                    fds += [options["fd"]] if "fd" in options else []
+                space = self._spaces[1] if self._spaces is not None else None
+                ends = pipeline.Ends(near[0], near[1], {"feed": far[0], "orders": far[1]}, space, tuple(fds))
+                flow.running = trying.enter_context(pipeline.started(ends, self.messages, self.far_cpu))
+            except PortError as error:
+                flow.missing = _one_line(error)
+                return
+            self._held.push(trying.pop_all())
+
+    def _flow_link(self, flow: Flow, held: ExitStack) -> tuple[Port, dict[str, Any]]:
+        """The near port of one link, and how the far side opens its own."""
+        kind = flow.kind
+        if kind.link == "memory":
+            fd = os.memfd_create("tickgate", 0)
+            held.callback(os.close, fd)
+            near = held.enter_context(Port.open(backend="shm", fd=fd, side="a", ring=RING))
+            return near, {"backend": "shm", "fd": fd, "side": "b"}
+        if kind.backend == "udp":
+            flow.link, ends = self._udp_link(kind)
+            return self._udp_port(0, ends[0], held), ends[1]
+        if self._spaces is None:
+            raise PortError(self._no_spaces)
+        near_name, far_name = self._veth()
+        port = self._port(0, near_name, kind, held)
+        return port, {"name": far_name, "backend": kind.backend, "ring": RING}
+
+
+@contextmanager
+def _dpdk(space: Namespace, interface: str, options: dict[str, Any]) -> Iterator[Port]:
+    """A port of DPDK on an interface. Its libraries look for that in the namespace of the thread, at the end too."""
+    with space.entered(), _standard_error_closed():
+        port = Port.open(f"net_af_xdp{next(_DEVICES)},iface={interface},force_copy=1", **options)
+    try:
+        yield port
+    finally:
+        with space.entered(), _standard_error_closed():
+            port.close()
+
+
+@contextmanager
+def _standard_error_closed() -> Iterator[None]:
+    """Without what C libraries write there: libxdp tells of programs that it does not find and does not need."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _mac(name: str) -> bytes:

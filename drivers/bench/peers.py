@@ -58,7 +58,7 @@ class Peer:
         with tempfile.TemporaryFile() as said:
             process = space.popen(
                 ["setpriv", "--pdeathsig", "KILL", *words],
-                stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, process_group=0,
             )  # fmt: skip
             try:
                 end = time.monotonic() + SETTLE_S

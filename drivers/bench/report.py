@@ -24,6 +24,8 @@ _COLOURS = (
     "#8fae3c",
     "#c2185b",
     "#00695c",
+    "#8d6e63",
+    "#37474f",
 )
 #: Half the height of a violin, in rows; slices on the logarithmic axis of times.
 _HALF, _SLICES_MIN, _SLICES_A_DECADE = 0.42, 24, 50
@@ -93,7 +95,7 @@ def _number(value: float | None, digits: int = 0) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _us(ns: int | None) -> str:
+def _us(ns: float | None) -> str:
     if ns is None:
         return "-"
     return f"{ns / 1000:,.{3 if ns < 10_000 else 1 if ns < 1_000_000 else 0}f}"
@@ -153,9 +155,54 @@ def render(result: dict[str, Any]) -> str:
             table(["loop", "p50 ns"], [["C", _number(cost["c_p50_ns"])], ["Cython", _number(cost["cython_p50_ns"])]])
         )
         parts.append(note(f"Median of the ratios of each round: {_number(cost['ratio'], 3)}, over {cost['path']}."))
+    answers = _answers(result)
+    parts += ["<h2>Our own answer against the peers'</h2>", *map(note, answers)] if answers else []
+    parts += _pipeline(result)
+    parts.append("<h2>A bare cache line</h2>")
+    parts.append(
+        note(
+            f"To the other CPU and back: {_number(result['cache_line']['median_ns'])} ns, the median over rounds. "
+            "No path can be faster, and it changes when a hypervisor moves a CPU."
+        )
+    )
     rows = [[name.replace("_", " "), _fact(value)] for name, value in machine.items()]
     parts += ["<h2>Machine</h2>", table(["fact", "value"], rows)]
     return page("tickgate bench", parts)
+
+
+def _answers(result: dict[str, Any]) -> list[str]:
+    """A line a peer: how long our own answer takes beside the peer's."""
+    return [
+        f"AF_XDP against {path['label']}, ratio of round trips: "
+        + ", ".join(f"{_number(found['echo_ratio'], 3)} ({size} bytes)" for size, found in path["round_trip"].items())
+        for path in result["paths"].values()
+        if any(found["echo_ratio"] for found in path["round_trip"].values())
+    ]
+
+
+def _pipeline(result: dict[str, Any]) -> list[str]:
+    flows = result["pipeline"]
+    if flows is None:
+        return []
+    parts = ["<h2>From frame to order through the software pipeline</h2>"]
+    rows = [
+        [flow["label"], *(_number(flow["orders"][f"{key}_ns"]) for key in TIMES), _number(flow["inside_p50_ns"]),
+         flow["orders"]["count"], _number(flow["orders"]["ratio"], 3)]
+        for flow in flows.values()
+    ]  # fmt: skip
+    parts.append(table(["path", "p50 ns", *_TITLES[1:], "p50 inside", "orders", "ratio"], rows))
+    parts.append(
+        note(
+            "A market data frame in at one port, its order out at another; the stages are the reference models in "
+            "Python. Inside: from receipt by the pipeline until the order was given to its port."
+        )
+    )
+    series: list[Series] = [(flow["label"], flow["orders"]["buckets_ns"]) for flow in flows.values()]
+    series = [(label, buckets) for label, buckets in series if buckets]
+    if series:
+        parts += [_plot(draw_curves, series, 4.2), _plot(draw_violins, series, 0.9 + 0.35 * len(series))]
+    parts += [note(f"Missing: {flow['label']}: {flow['missing']}") for flow in flows.values() if flow["missing"]]
+    return parts
 
 
 def _fact(value: Any) -> str:
@@ -192,12 +239,24 @@ def lines(result: dict[str, Any]) -> Any:
         ]  # fmt: skip
         parts.append(made(f"round trip, {size} bytes, microseconds", ("path", *_TITLES, "lost", "ratio"), trips))
         parts.append(made(f"one way, {size} bytes", ("path", "frames/s", "received", "lost", "ratio"), floods))
+    flows = result["pipeline"] or {}
+    if flows:
+        orders = [
+            [name, *(_us(flow["orders"][f"{key}_ns"]) for key in TIMES), _us(flow["inside_p50_ns"]),
+             f"{flow['orders']['count']:,}", _number(flow["orders"]["ratio"], 3)]
+            for name, flow in flows.items()
+        ]  # fmt: skip
+        columns = ("path", *_TITLES, "inside", "orders", "ratio")
+        parts.append(made("from frame to order through the software pipeline, microseconds", columns, orders))
+    parts += _answers(result)
     parts.append(
         f"{result['rounds_done']} of {result['rounds']} rounds; ratio: to spinning UDP, the median over rounds"
     )
     if result["cython"] is not None:
         parts.append(f"Cython against C over {result['cython']['path']}: {_number(result['cython']['ratio'], 3)}")
+    parts.append(f"a bare cache line to the other CPU and back: {_us(result['cache_line']['median_ns'])} microseconds")
+    parts += [f"missing: pipeline, {flow['label']}: {flow['missing']}" for flow in flows.values() if flow["missing"]]
     parts += [f"missing: {path['label']}: {path['missing']}" for path in result["paths"].values() if path["missing"]]
-    if BASELINE not in result["paths"]:
+    if BASELINE not in (*result["paths"], *flows):
         parts.append("no ratios: the spinning UDP socket was not among the paths")
     return Group(*parts)

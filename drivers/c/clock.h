@@ -67,6 +67,7 @@ static inline uint64_t tg_clock_ns(const tg_clock *clock) {
 /* One (ticks, ns) pair: the closest of several readings, because an interrupt may fall between the two clocks. */
 static inline void tg_clock_pair(const tg_clock *clock, uint64_t *ticks, uint64_t *ns) {
     uint64_t best = UINT64_MAX;
+    *ticks = *ns = 0;
     for (int i = 0; i < 32; i++) {
         uint64_t before = tg_clock_ticks(clock), now = tg_clock_raw_ns(), after = tg_clock_ticks(clock);
         if (after - before < best) {

@@ -23,6 +23,7 @@
 #define TG_FRAME_MIN 14u     /* an Ethernet header; shorter frames are refused (not by udp and shm) */
 #define TG_BURST_MAX 256u    /* recv_burst, alloc and send_burst do at most this many in one call */
 #define TG_WAIT_MS 100u      /* the longest that one recv_burst waits, so that signals are seen in time */
+#define TG_SHM_PATH "/dev/shm/tickgate-%s" /* where a segment of shm is, by its name */
 #define TG_IDLE_CHECK 65536u /* a spinning receiver looks after its link each time it found nothing this often */
 
 enum { TG_COMPLETION = 0, TG_USER = 1, TG_FILL = 2, TG_RX = 3, TG_TX = 4 };

@@ -187,7 +187,7 @@ static int shm_open_port(tg_port *port, const tg_config *c) {
     if (s->named) {
         if (strlen(c->name) == 0 || strchr(c->name, '/') || strlen(c->name) > 60)
             return tg_fail(port, EINVAL, "segment name", 0);
-        snprintf(path, sizeof path, "/dev/shm/tickgate-%s", c->name);
+        snprintf(path, sizeof path, TG_SHM_PATH, c->name);
     } else {
         /* A description of its own for each side: locks belong to descriptions. */
         snprintf(path, sizeof path, "/proc/self/fd/%d", c->fd);
@@ -433,7 +433,7 @@ static void shm_close(tg_port *port) {
     shm_port *s = (shm_port *)port;
     char path[96];
     if (port->fd >= 0 && s->named && s->opener == getpid()) {
-        snprintf(path, sizeof path, "/dev/shm/tickgate-%s", port->name);
+        snprintf(path, sizeof path, TG_SHM_PATH, port->name);
         /* Side b clears away what a dead side a has left. */
         if ((s->owner_of_name || (s->side_b && !side_is_alive(port->fd, 0))) && still_named(port->fd, path))
             unlink(path);

@@ -1,23 +1,16 @@
 /* `xdp`: AF_XDP by raw system calls (the kernel's Documentation/networking/af_xdp.rst).
  *
  * One UMEM a port; every slot may be received into or sent from, so that a received frame is sent without a copy.
- * Frames reach the socket through a program of a few instructions, put together here and loaded with bpf(2): it
- * redirects what arrives on a queue to that queue's socket, and passes everything else on to the kernel. The program
- * hangs on a BPF link: when the last descriptor is gone, also by a kill, the interface is free again. Queues of one
- * interface that one process opens share program and map.
+ * Frames reach the socket through the program of xdp_program.c.
  */
-#include "backend.h"
+#include "xdp_program.h"
 
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef SO_PREFER_BUSY_POLL
@@ -27,9 +20,6 @@
 #define SO_BUSY_POLL_BUDGET 70
 #endif
 #define HEAD_ROOM 256u /* XDP_PACKET_HEADROOM: the kernel keeps it in front of every received frame */
-#define MAX_QUEUES 64u
-#define MAX_PROGRAMS 64u
-#define RETRY_MS 1000u /* a queue that was closed just now is busy for some milliseconds more */
 
 typedef struct {
     uint32_t *producer, *consumer, *flags;
@@ -38,12 +28,6 @@ typedef struct {
     size_t bytes;
     uint32_t mask, next, known; /* next: our count; known: the other side's, as last read */
 } ring;
-
-typedef struct {
-    ino_t netns;
-    int ifindex, users, map_fd, link_fd;
-    uint32_t attach_flags, stamps;
-} program;
 
 typedef struct {
     tg_port base;
@@ -57,153 +41,9 @@ typedef struct {
     uint32_t lent, lend; /* slots in the fill ring or received, and how many it should be */
     uint32_t stamps, zero_copy;
     int pending; /* error of a kick after frames were accepted */
-    program *program;
+    tg_xdp_program *program;
     int promiscuous_fd;
 } xdp_port;
-
-static program programs[MAX_PROGRAMS];
-static pthread_mutex_t programs_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static int bpf(int command, union bpf_attr *attr, size_t size) {
-    long result = syscall(SYS_bpf, command, attr, size);
-    return result < 0 ? -errno : (int)result;
-}
-
-static int new_map(void) {
-    union bpf_attr attr;
-    memset(&attr, 0, sizeof attr);
-    attr.map_type = BPF_MAP_TYPE_XSKMAP;
-    attr.key_size = attr.value_size = 4;
-    attr.max_entries = MAX_QUEUES;
-    return bpf(BPF_MAP_CREATE, &attr, sizeof attr);
-}
-
-#define INSN(op, dst, src, offset, value) \
-    { .code = (op), .dst_reg = (dst), .src_reg = (src), .off = (offset), .imm = (value) }
-
-static int new_program(int map_fd, int stamps) {
-    const struct bpf_insn head[] = {INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0)}; /* r6 = context */
-    /* Eight bytes in front of the frame take bpf_ktime_get_ns(). Where there is no room for them nothing is written. */
-    const struct bpf_insn stamp[] = {
-        INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, -8),
-        INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_xdp_adjust_meta),
-        INSN(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 7, 0),
-        INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_ktime_get_ns),
-        INSN(BPF_LDX | BPF_MEM | BPF_W, 1, 6, offsetof(struct xdp_md, data_meta), 0),
-        INSN(BPF_LDX | BPF_MEM | BPF_W, 2, 6, offsetof(struct xdp_md, data), 0),
-        INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 1, 0, 0),
-        INSN(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, 8),
-        INSN(BPF_JMP | BPF_JGT | BPF_X, 3, 2, 1, 0),
-        INSN(BPF_STX | BPF_MEM | BPF_DW, 1, 0, 0, 0),
-    };
-    const struct bpf_insn tail[] = {
-        INSN(BPF_LDX | BPF_MEM | BPF_W, 2, 6, offsetof(struct xdp_md, rx_queue_index), 0),
-        INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map_fd),
-        INSN(0, 0, 0, 0, 0),
-        INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, XDP_PASS), /* where no socket has the queue */
-        INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect_map),
-        INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
-    };
-    struct bpf_insn all[sizeof head / sizeof *head + sizeof stamp / sizeof *stamp + sizeof tail / sizeof *tail];
-    size_t n = 0;
-    memcpy(all, head, sizeof head);
-    n += sizeof head / sizeof *head;
-    if (stamps) {
-        memcpy(all + n, stamp, sizeof stamp);
-        n += sizeof stamp / sizeof *stamp;
-    }
-    memcpy(all + n, tail, sizeof tail);
-    n += sizeof tail / sizeof *tail;
-    union bpf_attr attr;
-    memset(&attr, 0, sizeof attr);
-    attr.prog_type = BPF_PROG_TYPE_XDP;
-    attr.insns = (uint64_t)(uintptr_t)all;
-    attr.insn_cnt = (uint32_t)n;
-    attr.license = (uint64_t)(uintptr_t) "Apache-2.0";
-    memcpy(attr.prog_name, "tickgate", 9);
-    return bpf(BPF_PROG_LOAD, &attr, sizeof attr);
-}
-
-static ino_t this_netns(void) {
-    struct stat s;
-    return stat("/proc/thread-self/ns/net", &s) == 0 ? s.st_ino : 0;
-}
-
-/* Load and attach in one mode. */
-static int attach(tg_port *port, program *g) {
-    g->map_fd = new_map();
-    if (g->map_fd < 0)
-        return tg_fail(port, -g->map_fd, "bpf map", 0);
-    int program_fd = new_program(g->map_fd, (int)g->stamps);
-    if (program_fd < 0) {
-        close(g->map_fd);
-        return tg_fail(port, -program_fd, "bpf program", 0);
-    }
-    union bpf_attr attr;
-    uint64_t until = tg_now_ms() + RETRY_MS;
-    int link;
-    for (;;) {
-        memset(&attr, 0, sizeof attr);
-        attr.link_create.prog_fd = (uint32_t)program_fd;
-        attr.link_create.target_ifindex = (uint32_t)g->ifindex;
-        attr.link_create.attach_type = BPF_XDP;
-        attr.link_create.flags = g->attach_flags;
-        link = bpf(BPF_LINK_CREATE, &attr, sizeof attr);
-        if (link != -EBUSY || tg_now_ms() >= until)
-            break;
-        struct timespec pause = {0, 1000000};
-        nanosleep(&pause, NULL);
-    }
-    close(program_fd); /* the link holds it */
-    if (link < 0) {
-        close(g->map_fd);
-        return tg_fail(port, -link, "attach", g->attach_flags);
-    }
-    g->link_fd = link;
-    return 0;
-}
-
-static int find_program(xdp_port *x, uint32_t attach_flags) {
-    program wanted = {.netns = this_netns(), .ifindex = x->base.ifindex, .attach_flags = attach_flags, .stamps = x->stamps};
-    program *unused = NULL;
-    int result = 0;
-    pthread_mutex_lock(&programs_lock);
-    for (unsigned i = 0; i < MAX_PROGRAMS && !x->program; i++) {
-        program *g = &programs[i];
-        if (!g->users) {
-            unused = unused ? unused : g;
-        } else if (g->netns == wanted.netns && g->ifindex == wanted.ifindex) {
-            if (g->attach_flags != attach_flags || g->stamps != wanted.stamps)
-                result = tg_fail(&x->base, EBUSY, "attach", attach_flags);
-            else
-                x->program = g;
-        }
-    }
-    if (!x->program && result == 0) {
-        if (!unused)
-            result = tg_fail(&x->base, ENOSPC, "programs", MAX_PROGRAMS);
-        else if ((result = attach(&x->base, &wanted)) == 0)
-            *(x->program = unused) = wanted;
-    }
-    if (x->program)
-        x->program->users++;
-    pthread_mutex_unlock(&programs_lock);
-    return result;
-}
-
-static void drop_program(xdp_port *x) {
-    program *g = x->program;
-    if (!g)
-        return;
-    pthread_mutex_lock(&programs_lock);
-    if (--g->users == 0) {
-        close(g->link_fd);
-        close(g->map_fd);
-        memset(g, 0, sizeof *g);
-    }
-    pthread_mutex_unlock(&programs_lock);
-    x->program = NULL;
-}
 
 static int map_ring(tg_port *port, ring *r, const struct xdp_ring_offset *at, uint64_t page,
                     uint32_t entries, size_t entry_bytes) {
@@ -285,7 +125,7 @@ static int bind_queue(xdp_port *x, const tg_config *c) {
         to.sxdp_flags |= XDP_COPY;
     if (c->flags & TG_ZERO_COPY)
         to.sxdp_flags |= XDP_ZEROCOPY;
-    uint64_t until = tg_now_ms() + RETRY_MS;
+    uint64_t until = tg_now_ms() + TG_XDP_RETRY_MS;
     while (bind(port->fd, (struct sockaddr *)&to, sizeof to) < 0) {
         if (errno != EBUSY || tg_now_ms() >= until)
             return tg_fail(port, errno, "bind", c->queue);
@@ -300,29 +140,19 @@ static int bind_queue(xdp_port *x, const tg_config *c) {
     return 0;
 }
 
-static int register_queue(xdp_port *x) {
-    union bpf_attr attr;
-    uint32_t key = x->base.queue, value = (uint32_t)x->base.fd;
-    memset(&attr, 0, sizeof attr);
-    attr.map_fd = (uint32_t)x->program->map_fd;
-    attr.key = (uint64_t)(uintptr_t)&key;
-    attr.value = (uint64_t)(uintptr_t)&value;
-    int result = bpf(BPF_MAP_UPDATE_ELEM, &attr, sizeof attr);
-    return result < 0 ? tg_fail(&x->base, -result, "bpf map", key) : 0;
-}
-
 /* Native mode suits a TAP or a real device; on a veth the generic mode has the shorter way. */
 static int attach_best(xdp_port *x, const char *backend) {
     char driver[32];
     if (!strcmp(backend, "xdp-skb"))
-        return find_program(x, XDP_FLAGS_SKB_MODE);
+        return tg_xdp_find(&x->base, x->stamps, &x->program, XDP_FLAGS_SKB_MODE);
     if (!strcmp(backend, "xdp-drv"))
-        return find_program(x, XDP_FLAGS_DRV_MODE);
+        return tg_xdp_find(&x->base, x->stamps, &x->program, XDP_FLAGS_DRV_MODE);
     tg_link_driver(&x->base, driver, sizeof driver);
     int veth = !strcmp(driver, "veth");
-    int result = find_program(x, veth && x->base.queue == 0 ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+    uint32_t flags = veth && x->base.queue == 0 ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+    int result = tg_xdp_find(&x->base, x->stamps, &x->program, flags);
     if (result < 0 && !veth && (result == -EOPNOTSUPP || result == -EINVAL || result == -ERANGE || result == -ENOSPC))
-        result = find_program(x, XDP_FLAGS_SKB_MODE);
+        result = tg_xdp_find(&x->base, x->stamps, &x->program, XDP_FLAGS_SKB_MODE);
     return result;
 }
 
@@ -361,7 +191,7 @@ static int xdp_open_port(tg_port *port, const tg_config *c) {
     x->stamps = !!(c->flags & TG_STAMPS);
     if ((result = tg_link_find(port, c->name)) < 0)
         return result;
-    if (c->queue >= MAX_QUEUES)
+    if (c->queue >= TG_XDP_QUEUES_MAX)
         return tg_fail(port, EINVAL, "queue", c->queue);
     port->fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (port->fd < 0)
@@ -371,7 +201,8 @@ static int xdp_open_port(tg_port *port, const tg_config *c) {
     if (c->queue != 0 && x->program->attach_flags == XDP_FLAGS_SKB_MODE)
         return tg_fail(port, EINVAL, "queue in generic mode", c->queue);
     lend_slots(x);
-    if ((result = bind_queue(x, c)) < 0 || (result = register_queue(x)) < 0 || (result = busy_poll(port, c)) < 0)
+    if ((result = bind_queue(x, c)) < 0 || (result = tg_xdp_register(port, x->program)) < 0 ||
+        (result = busy_poll(port, c)) < 0)
         return result;
     if (c->flags & TG_PROMISCUOUS) {
         x->promiscuous_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -610,7 +441,8 @@ static void unmap_ring(ring *r) {
 
 static void xdp_close(tg_port *port) {
     xdp_port *x = (xdp_port *)port;
-    drop_program(x);
+    if (x->program)
+        tg_xdp_drop(x->program);
     if (port->fd >= 0)
         close(port->fd);
     if (x->promiscuous_fd >= 0)

@@ -61,8 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stall", type=float, default=0.0, help="share of cycles in which the order port is held up")
     parser.add_argument(
         "--via", default="", metavar="nic[:BACKEND]|netlist:FILE|TRANSPORT",
-        help="send the frames through network interfaces and this driver (default packet) to the device; take the "
-        "synthesised device that tickgate netlist wrote; or a device that is there already, as of "
+        help="send the frames through network interfaces (tap-BACKEND: TAPs) and this driver (default packet) to the "
+        "device; take the synthesised device that tickgate netlist wrote; or a device that is there already, as of "
         "`tickgate device --via` (xdp:eth0)",
     )  # fmt: skip
     parser.add_argument("--print-config", action="store_true", help="print the configuration used, as TOML")

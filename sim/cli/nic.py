@@ -29,13 +29,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", default="tickgate", help="name of the namespace for `ip netns exec` ('' for none; default tickgate)"
     )
-    parser.add_argument("--backend", default="packet", help="driver of the device's ends (default packet)")
+    parser.add_argument(
+        "--link", default="veth", choices=("veth", "tap"), help="what the interfaces are (default veth)"
+    )
+    parser.add_argument(
+        "--backend", default="packet", help="driver of the device's ends of veth pairs (default packet)"
+    )
     parser.add_argument(
         "--address", action="append", default=[], metavar="ROLE=IP/LENGTH",
         help="let the kernel answer ARP and ping at a role's port (repeatable)",
     )  # fmt: skip
     parser.add_argument("--mtu", type=int, default=1500, help="of the interfaces, in bytes")
-    parser.add_argument("--gap", type=int, default=3, help="idle cycles behind each frame (default 3)")
+    parser.add_argument(
+        "--gap", type=int, metavar="N", help="idle cycles behind each frame (default: the least, of line rate)"
+    )
     parser.add_argument(
         "--lock", metavar="SEGMENT", help="cycles pass only as a client of this shared memory grants them"
     )
@@ -47,7 +54,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until it is told to end (0), or shows the demo (0 equal, 1 different)."""
-    for name, low in (("mtu", 68), ("gap", 3), ("messages", 1)):
+    from tickgate.sim.device import MINIMUM_GAP_CYCLES
+
+    args.gap = MINIMUM_GAP_CYCLES if args.gap is None else args.gap
+    for name, low in (("mtu", 68), ("gap", MINIMUM_GAP_CYCLES), ("messages", 1)):
         if getattr(args, name) < low:
             raise UserError(f"--{name} takes {low} or more, not {getattr(args, name)}")
     return _demo(args) if args.demo else _serve(args)
@@ -89,7 +99,9 @@ def _serve(args: argparse.Namespace) -> int:
     config = config_toml.load(args.config, sizes) if args.config else None
     stopped = _until_told()
     with ExitStack() as stack:
-        wires = stack.enter_context(Wires(name=args.name, backend=args.backend, addresses=addresses, mtu=args.mtu))
+        wires = stack.enter_context(
+            Wires(name=args.name, link=args.link, backend=args.backend, addresses=addresses, mtu=args.mtu)
+        )
         device = stack.enter_context(Device(sizes))
         if config is None:
             device.wait_clear()
@@ -133,8 +145,13 @@ def _demo(args: argparse.Namespace) -> int:
         with open_writer(path) as writer:
             for block in blocks(SessionOptions(seed=args.seed, symbols=sizes.slots, messages=args.messages)):
                 writer.write_block(block)
+        through = f"tap-{args.backend}" if args.link == "tap" else args.backend
         options = CompareOptions(
-            path, sizes, Selection(top=min(DEFAULT_TOP, sizes.slots)), via=f"nic:{args.backend}", gap=args.gap
+            path,
+            sizes,
+            Selection(top=min(DEFAULT_TOP, sizes.slots)),
+            via=f"nic:{through}",
+            gap=args.gap,
         )
         result, _ = compare(options, bars)
     if args.json:

@@ -41,9 +41,9 @@ class CompareOptions:
     start, limit: messages (of a capture: frames) skipped and taken. stall: share of cycles in which the order port is
     held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
     keep_orders: whether `Comparison.order_frames` keeps every order frame; a long run has many.
-    via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; `netlist:FILE`: the device is a
-    synthesised one; "": frames are handed over to the gateware; a transport of the host (`xdp:eth0`): the device is at
-    its other end, and `sizes` has to be what it tells.
+    via: `nic` or `nic:BACKEND`: the frames pass network interfaces (TAPs with `tap-` before the backend) and that
+    driver; `netlist:FILE`: the device is a synthesised one; a transport of the host (`xdp:eth0`): the device is at its
+    other end, and `sizes` has to be what it tells; "": frames are handed over to the gateware.
     """
 
     path: Path

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from tickgate.drivers.errors import PeerGoneError
 from tickgate.drivers.port import Port
+from tickgate.sim.nic.ends import taken
 from tickgate.sim.nic.nic import Nic
 from tickgate.sim.nic.watch import watch
 from tickgate.sw.spec.errors import UserError
@@ -60,7 +61,7 @@ class LockServer:
 
     def _open(self) -> None:
         self._port = Port.open(self._segment, backend="shm", side="a", wait_ms=_WAIT_MS)
-        path = f"/dev/shm/tickgate-{self._segment}"
+        path = Port.segment_path(self._segment)
         self._watched = watch(path, os.stat(path).st_ino)
 
     def close(self) -> None:
@@ -78,9 +79,7 @@ class LockServer:
                 self._open()
 
     def _turn(self, stopped: Callable[[], bool]) -> None:
-        for frame in self._port.recv_burst(1):
-            data = bytes(frame)
-            frame.release()
+        for data in taken(self._port, 1):
             if len(data) == GRANT.size:
                 answer = self._grant(*GRANT.unpack(data))
                 while not self._port.send(answer) and not stopped():
@@ -138,9 +137,7 @@ class LockClient:
         self._port.send(GRANT.pack(cycles, feed_a, feed_b, control))
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            for frame in self._port.recv_burst(1):
-                data = bytes(frame)
-                frame.release()
+            for data in taken(self._port, 1):
                 return Answer(*ANSWER.unpack(data))
         raise UserError(f"the simulated NIC did not answer a grant for {timeout_s:g} s")
 

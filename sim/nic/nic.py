@@ -1,7 +1,8 @@
 """The loop of the simulated NIC: frames from the ports into the device, cycles, frames from the device to the ports.
 
-Frames of feed line A go in before those of line B that one look found, because the device in this process is fed one
-line at a time. The control role answers on the control port, and telemetry leaves there too, as the host expects it.
+The device in this process is fed one line at a time: where one look found frames of both feed lines, they go in by
+turns, frame by frame. The control role answers on the control port, and telemetry leaves there too, as the host expects
+it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tickgate.drivers.errors import LinkDownError
-from tickgate.drivers.port import Port
 from tickgate.sim.compare.inputs import frames_of
-from tickgate.sim.device import CONTROL_PORT, MINIMUM_GAP_CYCLES, ORDERS_PORT, TELEMETRY_PORT, Device
+from tickgate.sim.device import CONTROL_PORT, MINIMUM_GAP_CYCLES, ORDERS_PORT, TELEMETRY_PORT, Device, FrameAssembler
+from tickgate.sim.nic.ends import End, taken
 from tickgate.sw.spec import net
 
 #: Frames taken from a port in one turn.
@@ -55,11 +56,11 @@ class Nic:
     statistics: what passed. taken: frames of each role that were taken from the ports and not fed yet.
     """
 
-    def __init__(self, device: Device, ports: Mapping[str, Port], *, keep: bool = False, gap: int = MINIMUM_GAP_CYCLES):
+    def __init__(self, device: Device, ports: Mapping[str, End], *, keep: bool = False, gap: int = MINIMUM_GAP_CYCLES):
         self.device, self.gap = device, gap
         self._ports, self._keep = ports, keep
         self._seen = 0
-        self._parts: dict[int, bytes] = {}
+        self._assembler = FrameAssembler()
         self._backlog: dict[str, deque[bytes]] = {"orders": deque(), "control": deque()}
         self.taken: dict[str, list[bytes]] = {role: [] for role in _INTO}
         none = dict.fromkeys(("feed_a", "feed_b", "orders", "control"), 0)
@@ -79,9 +80,14 @@ class Nic:
 
     def feed(self) -> None:
         """Feeds the device what was taken."""
-        for line, role in enumerate(("feed_a", "feed_b")):
-            if frames := self.taken[role]:
-                self.device.run(frames_of((0, frame) for frame in frames), gap=self.gap, line=line)
+        lines = (self.taken["feed_a"], self.taken["feed_b"])
+        both = min(map(len, lines))
+        for at in range(both):
+            for line, frames in enumerate(lines):
+                self._run([frames[at]], line)
+        for line, frames in enumerate(lines):
+            if len(frames) > both:
+                self._run(frames[both:], line)
         for frame in self.taken["control"]:
             self.device.control(frame)
             self.device.step(CONTROL_CYCLES)
@@ -89,16 +95,16 @@ class Nic:
             self.statistics.into[role] += len(frames)
             frames.clear()
 
+    def _run(self, frames: list[bytes], line: int) -> None:
+        self.device.run(frames_of((0, frame) for frame in frames), gap=self.gap, line=line)
+
     def emit(self) -> int:
         """Sends what left the device; gives how many frames went to the ports, or wait for them."""
         found = 0
         words = self.device.words()
-        for _, data, count, last, _, number in words[self._seen :].tolist():
-            frame = self._parts.get(number, b"") + data.to_bytes(8, "little")[:count]
-            self._parts[number] = b"" if last else frame
-            if last:
-                found += 1
-                self._queue(_OUT_OF[number], frame)
+        for port, _, frame in self._assembler.frames(words[self._seen :]):
+            found += 1
+            self._queue(_OUT_OF[port], frame)
         self._seen = len(words)
         if not self._keep:
             self.clear()  # in this process nobody looks at them, and they grow
@@ -134,9 +140,9 @@ class Nic:
         """To be called when the device's words were cleared."""
         self._seen = 0
 
-    def _burst(self, port: Port) -> list[bytes]:
+    def _burst(self, end: End) -> list[bytes]:
         try:
-            return [_released(frame) for frame in port.recv_burst(BURST)]
+            return taken(end, BURST)
         except LinkDownError:
             return []  # as a cable that is pulled: nothing comes
 
@@ -159,9 +165,3 @@ class Nic:
         except LinkDownError:
             self.statistics.lost[role] += len(waiting)
             waiting.clear()
-
-
-def _released(frame: object) -> bytes:
-    data = bytes(frame)  # type: ignore[call-overload]
-    frame.release()  # type: ignore[attr-defined]
-    return data

@@ -18,13 +18,15 @@ import numpy.typing as npt
 from tickgate.drivers.port import Port
 from tickgate.drivers.transport import PortTransport
 from tickgate.sim.device import MINIMUM_GAP_CYCLES, ORDERS_PORT, Device, DeviceError
+from tickgate.sim.nic.ends import taken
 from tickgate.sim.nic.nic import BURST, Nic
-from tickgate.sim.nic.wires import DEFAULT_BACKEND, RING, Wires
+from tickgate.sim.nic.wires import DEFAULT_BACKEND, RING, TAP, VETH, Wires
 from tickgate.sw.files.packer import Frames
 from tickgate.sw.host.device import Device as HostDevice
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import Sizes
 
+_TAP_PREFIX = f"{TAP}-"
 #: Frames under way at most.
 WINDOW = 64
 #: How long a frame may be under way before it is lost.
@@ -52,7 +54,8 @@ class WireDevice(Device):
 
     Parameters
     ----------
-    sizes, faults: as of `Device`. backend: of the driver on the user's side. window: frames under way at most.
+    sizes, faults: as of `Device`. window: frames under way at most.
+    backend: of the driver on the user's side; with `tap-` in front of it the interfaces are TAPs.
 
     Members
     -------
@@ -75,11 +78,13 @@ class WireDevice(Device):
         super().__init__(sizes, faults=faults)
         self.frames_sent = self.frames_lost = self.most_under_way = self.orders_received = 0
         self._window = window
+        self._link = TAP if backend.startswith(_TAP_PREFIX) else VETH
+        backend = backend.removeprefix(_TAP_PREFIX)
         self._orders: list[bytes] = []
         self._host: HostDevice | None = None
         self._stack = ExitStack()
         try:
-            wires = self._stack.enter_context(Wires())
+            wires = self._stack.enter_context(Wires(link=self._link))
             ends = {r: self._stack.enter_context(wires.open(r, backend=backend, ring=RING)) for r in wires.ports}
         except BaseException:
             self.close()
@@ -95,8 +100,9 @@ class WireDevice(Device):
     def via(self) -> str:
         """One line on what the frames passed and how many of them did."""
         port = self._lines[0]
+        through = f"TAP and {port.backend}" if self._link == TAP else port.backend
         return (
-            f"over the wire ({port.backend}, {port.mode}): {self.frames_sent:,} frames in, {self.frames_lost:,} lost, "
+            f"over the wire ({through}, {port.mode}): {self.frames_sent:,} frames in, {self.frames_lost:,} lost, "
             f"at most {self.most_under_way} unacknowledged; {self.orders_received:,} order frames back"
         )
 
@@ -174,11 +180,9 @@ class WireDevice(Device):
             self._nic.turn(0)
         finally:
             self._feeding = False
-        while found := self._orders_end.recv_burst(BURST):
-            for frame in found:
-                self._orders.append(bytes(frame))
-                frame.release()
-                self.orders_received += 1
+        while found := taken(self._orders_end, BURST):
+            self._orders += found
+            self.orders_received += len(found)
 
     def _counted(self) -> int:
         """The device's frame counter, asked over the control role."""

@@ -1,5 +1,6 @@
 """The interfaces of the simulated NIC: a veth pair a role, the device's ends in one namespace, the user's in another.
 
+Or a TAP a role, whose interface is the user's end; the device's end is its descriptor, which needs no namespace.
 Neither namespace has a name of its own, so that both go with the process, also when that is killed. Where the user's
 namespace is given a name for ``ip netns exec``, a watcher takes the name back when the process is gone.
 """
@@ -14,6 +15,7 @@ from typing import Any
 
 from tickgate.drivers import netns
 from tickgate.drivers.port import Port
+from tickgate.sim.nic.ends import End, TapEnd
 from tickgate.sim.nic.watch import watch
 from tickgate.sw.spec.errors import UserError
 
@@ -23,18 +25,20 @@ ROLES = ("feed_a", "feed_b", "orders", "control")
 DEVICE_END = {role: f"dev_{role}" for role in ROLES}
 #: What the device's ends are opened with when nothing else is asked for.
 DEFAULT_BACKEND = "packet"
+VETH, TAP = "veth", "tap"
+LINKS = (VETH, TAP)
 RING = 1024
 #: Backends that work on an interface.
 BACKENDS = ("auto", "packet", "xdp", "xdp-skb", "xdp-drv")
 
 
 class Wires:
-    """The veth pairs of a simulated NIC; a context manager.
+    """The veth pairs or TAPs of a simulated NIC; a context manager.
 
     Parameters
     ----------
     name: the user's namespace is called this for ``ip netns exec``; "" for no name.
-    backend: of the device's ends.
+    link: `veth` or `tap`. backend: of the device's ends of veth pairs.
     addresses: IPv4 address with prefix length of the device's end of a role, on which the kernel answers ARP and ping.
     mtu: of all interfaces, in bytes.
 
@@ -46,34 +50,46 @@ class Wires:
     Raises
     ------
     PortError: a right or a program is missing (`MissingRightError`, `UnsupportedError`), or the name is taken.
-    UserError: no such backend.
+    UserError: no such backend; an address for a TAP, whose other end is no interface.
     """
 
     def __init__(
         self,
         *,
         name: str = "",
+        link: str = VETH,
         backend: str = DEFAULT_BACKEND,
         addresses: Mapping[str, str] | None = None,
         mtu: int = 1500,
     ):
         self.name = name
-        self.ports: dict[str, Port] = {}
+        self.ports: dict[str, End] = {}
+        if link == TAP and addresses:
+            raise UserError("the device's end of a TAP is no interface and has no address: take a veth pair")
         self._stack = ExitStack()
         try:
             self.user = self._stack.enter_context(netns.Namespace())
-            self._inside = self._stack.enter_context(netns.Namespace())
-            for role in ROLES:
-                netns.veth_pair((self._inside, DEVICE_END[role]), (self.user, role), mtu=mtu)
-                self.ports[role] = self._stack.enter_context(_open(self._inside, DEVICE_END[role], backend, ring=RING))
-            for role, address in (addresses or {}).items():
-                self._inside.ip("address", "add", address, "dev", DEVICE_END[role])
+            if link == TAP:
+                for role in ROLES:
+                    end = TapEnd(self.user.tap(role, mtu=mtu), role)
+                    self._stack.callback(end.close)
+                    self.ports[role] = end
+            else:
+                self._join(backend, addresses or {}, mtu)
             if name:
                 self._stack.callback(watch(f"/run/netns/{name}", os.stat(self.user.path).st_ino))
                 self.user.publish(name)
         except BaseException:
             self._stack.close()
             raise
+
+    def _join(self, backend: str, addresses: Mapping[str, str], mtu: int) -> None:
+        inside = self._stack.enter_context(netns.Namespace())
+        for role in ROLES:
+            netns.veth_pair((inside, DEVICE_END[role]), (self.user, role), mtu=mtu)
+            self.ports[role] = self._stack.enter_context(_open(inside, DEVICE_END[role], backend, ring=RING))
+        for role, address in addresses.items():
+            inside.ip("address", "add", address, "dev", DEVICE_END[role])
 
     def open(self, role: str, *, backend: str = DEFAULT_BACKEND, **options: Any) -> Port:
         """A port on the user's end of a role.

@@ -15,9 +15,21 @@ def page(schema: dict[str, Any], file: str) -> str:
     parts = [
         f"# {schema['title']}",
         f"{schema['description']} Every key is always there. Schema: [{file}]({file}).",
-        table(("key", "type", "meaning"), _rows(schema, "")),
+        table(("key", "type", "meaning"), _rows(_expanded(schema, schema.get("$defs", {})), "")),
     ]
     return HEAD + "\n\n".join(parts) + "\n"
+
+
+def _expanded(kind: Any, definitions: dict[str, Any]) -> Any:
+    """With the definitions of objects in the places that refer to them, under the description of the place."""
+    if isinstance(kind, list):
+        return [_expanded(one, definitions) for one in kind]
+    if not isinstance(kind, dict):
+        return kind
+    named = definitions.get(str(kind.get("$ref", "")).rsplit("/", 1)[-1], {})
+    if "properties" in named:
+        kind = {**named, **{key: value for key, value in kind.items() if key != "$ref"}}
+    return {key: _expanded(value, definitions) for key, value in kind.items()}
 
 
 def _rows(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -26,9 +38,9 @@ def _rows(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]
         yield f"`{path}`", _type(kind), kind.get("description", "")
         for option in (kind, *kind.get("oneOf", ())):
             yield from _rows(option, f"{path}.")
-        each = kind.get("additionalProperties")
-        if isinstance(each, dict) and "properties" in each:
-            yield from _rows(each, f"{path}.*.")
+            each = option.get("additionalProperties")
+            if isinstance(each, dict) and "properties" in each:
+                yield from _rows(each, f"{path}.*.")
 
 
 def _type(kind: dict[str, Any]) -> str:

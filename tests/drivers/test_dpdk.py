@@ -96,6 +96,48 @@ print("fine", port.mode, flush=True)
 """
 )
 MEMIF = "net_memif0,role=ROLE,socket-abstract=no,socket={}"
+DEVICE = (
+    HEAD
+    + """
+import threading
+from tickgate.drivers.transport import PortTransport
+from tickgate.sw.host.device import Device
+from tickgate.sw.host.transport import open_transport
+from tickgate.sw.model.control import Control
+from tickgate.sw.model.registers import Registers
+from tickgate.sw.spec.sizes import Sizes
+registers = Registers(Sizes(slots=2, orders=256, levels=64, stash=4))
+model = Control(registers.read, registers.write)
+far = Port.open("vb", backend="packet", wait_ms=5)
+ended = threading.Event()
+def serve():
+    while not ended.is_set():
+        for frame in far.recv_burst(8):
+            answer = model.frame(bytes(frame), registers.armed).frame
+            frame.release()
+            if answer:
+                far.send(answer.ljust(60, b"\\0"))
+served = threading.Thread(target=serve)
+served.start()
+try:
+    with open_transport("dpdk:net_af_xdp0,iface=va,force_copy=1") as transport:
+        print(hex(transport.mac), flush=True)
+        device = Device(transport, timeout_s=2)
+        for number in range(50):
+            device.write("scratch", number)
+            assert device.read("scratch")["scratch"] == number
+        device.arm()
+        assert device.status()["armed"] and registers.armed
+        device.kill()
+        assert not registers.armed
+        assert model.counters["control_foreign"] == model.counters["control_malformed"] == 0
+finally:
+    ended.set()
+    served.join()
+    far.close()
+print("fine", flush=True)
+"""
+)
 NO_DEVICE = """
 try:
     Port.open("net_nothing0", backend="dpdk")
@@ -132,6 +174,17 @@ def test_net_af_xdp_and_our_own_xdp_talk(dpdk, spaces):
     assert lines[2].startswith("dpdk on net_af_xdp0,iface=va,force_copy=1: a frame of 1515 bytes; from 14 to 1514")
     assert lines[-2] == "net_af_xdp gives va back only when the process ends that opened it"
     assert lines[-1] == "fine"
+
+
+def test_device_calls_go_over_dpdk(dpdk, spaces):
+    need_rights("net_raw", "bpf")
+    from tickgate.drivers import netns
+
+    netns.veth_pair((spaces[0], "va"), (spaces[0], "vb"))
+    spaces[0].ip("link", "set", "va", "address", "02:00:00:00:00:77")
+    done = spaces[0].run(*interpreter(), "-c", DEVICE, env=environment(), timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0x20000000077", "fine"]
 
 
 @pytest.mark.parametrize(

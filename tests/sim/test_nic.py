@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from port_flow import environment, need_rights, own_name, until
 from tickgate.drivers.errors import PortError
 from tickgate.drivers.port import Port
 from tickgate.sim.nic.lock import LockClient
+from tickgate.sim.nic.nic import Nic
 from tickgate.sim.nic.transport import open_nic
 from tickgate.sim.nic.wires import ROLES, Wires
 from tickgate.sw.cli.main import main
@@ -109,9 +111,11 @@ def config(tmp_path):
     return path
 
 
-def test_frames_reach_the_device_orders_come_out_and_control_answers(config):
+@pytest.mark.parametrize("link", ["veth", "tap"])
+def test_frames_reach_the_device_orders_come_out_and_control_answers(config, link):
     feed = firing(10)
-    with running("--config", str(config)) as process, open_nic(NAME) as transport, ports("feed_a", "orders") as ends:
+    words = ("--config", str(config), "--link", link)
+    with running(*words) as process, open_nic(NAME) as transport, ports("feed_a", "orders") as ends:
         feed_a, orders = ends
         device = Device(transport, timeout_s=1)
         assert device.identity.sizes.slots == 4 and device.read("frames") == {"frames": 0}
@@ -140,6 +144,41 @@ def test_line_b_is_the_same_feed(config):
         came = []
         until(lambda: came.extend(burst(ends[2])) or len(came) >= 3)
         assert device.read("orders")["orders"] == 3
+
+
+class _Fed:
+    """A device that notes what it is fed."""
+
+    def __init__(self):
+        self.fed = []
+
+    def run(self, frames, *, gap, line):
+        self.fed += [(line, frame) for _, frame in frames]
+
+
+def test_both_lines_enter_in_turns():
+    device = _Fed()
+    nic = Nic(device, {})
+    a, b = ([bytes([line]) * (64 + number) for number in range(count)] for line, count in ((0, 3), (1, 5)))
+    nic.taken["feed_a"] += a
+    nic.taken["feed_b"] += b
+    nic.feed()
+    assert device.fed == [(0, a[0]), (1, b[0]), (0, a[1]), (1, b[1]), (0, a[2]), (1, b[2]), (1, b[3]), (1, b[4])]
+    assert (nic.statistics.into["feed_a"], nic.statistics.into["feed_b"]) == (3, 5)
+    assert not nic.taken["feed_a"] and not nic.taken["feed_b"]
+
+
+def test_both_lines_at_once_are_one_feed(config):
+    feed = firing(20)
+    with running("--config", str(config)), open_nic(NAME) as transport, ports("feed_a", "feed_b") as ends:
+        device = Device(transport, timeout_s=1)
+        device.arm()
+        for _, frame in feed:
+            for end in ends:
+                until(lambda end=end, frame=frame: end.send(frame))
+        until(lambda: device.read("frames")["frames"] == 2 * len(feed))
+        until(lambda: device.read("orders")["orders"] == 20)
+        assert device.read("gaps")["gaps"] == 0
 
 
 def test_device_command_inside_the_namespace_reaches_it(config):
@@ -182,6 +221,60 @@ sendp([Ether(dst="01:00:5e:00:00:01") / IP(dst="233.0.0.1") / UDP(dport=9) / Raw
         assert len(re.findall("0x88b5", said)) == 3, said
 
 
+TESTPMD = (
+    "--no-huge -m 64 --no-pci --no-telemetry --file-prefix {prefix} --vdev net_af_xdp0,iface={role},force_copy=1 -- "
+    "--total-num-mbufs=8192 {words}"
+)
+
+
+@contextmanager
+def forwarder(role, words):
+    """An unmodified testpmd on a role's interface, forwarding; told to end by a line of input."""
+    prefix = own_name(role)
+    arguments = TESTPMD.format(prefix=prefix, role=role, words=words).split()
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", NAME, "setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", "dpdk-testpmd", *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    late = threading.Timer(60, process.kill)
+    late.start()
+    try:
+        lines = iter(process.stdout.readline, "")
+        assert any("Press enter to exit" in line for line in lines), "it did not start"
+        yield process
+    finally:
+        late.cancel()
+        process.kill()
+        process.wait(10)
+        process.stdout.close()
+        process.stdin.close()
+        shutil.rmtree(f"/run/dpdk/{prefix}", ignore_errors=True)
+
+
+def counted(process, what):
+    """What testpmd counted of all its ports, once it was told to end."""
+    said = process.communicate("\n", timeout=30)[0]
+    return int(re.findall(rf"{what}-packets: (\d+)", said)[-1])
+
+
+def test_testpmd_sends_to_it_and_counts_its_orders(config):
+    if shutil.which("dpdk-testpmd") is None:
+        pytest.skip("dpdk-testpmd is missing: install the Debian package dpdk-dev")
+    need_rights("bpf")
+    with running("--config", str(config)), open_nic(NAME) as transport:
+        device = Device(transport, timeout_s=1)
+        device.arm()
+        with forwarder("orders", "--forward-mode=rxonly") as receiver:
+            with forwarder("feed_a", "--forward-mode=io --tx-first --burst=32") as sender:
+                until(lambda: device.read("frames")["frames"] == 32)
+                assert counted(sender, "TX") == 32
+            with ports("feed_b") as (feed_b,):
+                send_all(feed_b, firing(10))
+            until(lambda: device.read("orders")["orders"] == 10)
+            time.sleep(0.5)
+            assert counted(receiver, "RX") == 10
+
+
 def test_kernel_answers_arp_and_ping_where_a_port_has_an_address():
     echo = """
 import socket, struct
@@ -202,8 +295,9 @@ while True:
         assert "192.0.2.1 dev orders lladdr" in inside("ip", "neighbour").stdout
 
 
-def test_a_cable_that_is_pulled_and_plugged_in_again_ends_nothing():
-    with running() as process, open_nic(NAME) as transport, ports("feed_a") as (feed_a,):
+@pytest.mark.parametrize("link", ["veth", "tap"])
+def test_a_cable_that_is_pulled_and_plugged_in_again_ends_nothing(link):
+    with running("--link", link) as process, open_nic(NAME) as transport, ports("feed_a") as (feed_a,):
         device = Device(transport, timeout_s=1)
         for role in ("feed_b", "orders"):
             assert inside("ip", "link", "set", role, "down").returncode == 0
@@ -313,6 +407,8 @@ def test_wires_are_gone_when_making_them_fails():
         Wires(name=NAME, backend="nonesuch")
     with pytest.raises(UserError), Wires(name=NAME, addresses={"orders": "nonsense"}):
         pass
+    with pytest.raises(UserError, match="the device's end of a TAP is no interface"):
+        Wires(name=NAME, link="tap", addresses={"orders": "192.0.2.1/24"})
 
 
 @pytest.mark.parametrize("words, text", [

@@ -41,7 +41,7 @@ def session(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("backend", ["packet", "xdp-skb", "xdp-drv"])
+@pytest.mark.parametrize("backend", ["packet", "xdp-skb", "xdp-drv", "tap-packet", "tap-xdp-drv"])
 def test_session_over_the_wire_equals_the_models(session, backend):
     options = CompareOptions(session, SMALL, Selection(top=4), via=f"nic:{backend}")
     result, comparison = compare(options)

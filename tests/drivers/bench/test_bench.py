@@ -3,18 +3,25 @@
 No test judges a time: machines that run tests are busy.
 """
 
+import importlib.util
 import json
 import os
+import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
-from port_flow import need_rights
+from port_flow import environment, interpreter, need_rights
 
+from tickgate.drivers._clock import Clock
+from tickgate.drivers._histogram import Histogram
 from tickgate.drivers.bench import paths as bench_paths
-from tickgate.drivers.bench import peers, report
+from tickgate.drivers.bench import peers, pipeline, report
+from tickgate.drivers.bench import pipeline_far as far
+from tickgate.drivers.bench._loops import CacheLine
 from tickgate.drivers.bench.cli import measured
 from tickgate.drivers.bench.measure import Measurement, Plan, ratio
 from tickgate.drivers.bench.paths import KINDS, Bench
@@ -22,8 +29,9 @@ from tickgate.drivers.errors import MissingRightError, PortError
 from tickgate.sw.cli.main import main
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "docs/reference/bench.schema.json").read_text())
-OURS = [name for name, kind in KINDS.items() if kind.peer is None]
+OURS = [name for name, kind in KINDS.items() if kind.peer is None and kind.backend != "dpdk"]
 TRIPS = 20
+FRAMES = 1000  # of the pipeline's session
 
 
 def plan(**values):
@@ -56,6 +64,30 @@ def test_frames_of_every_path_arrive_and_are_counted(name):
         assert 0 < trips["min_ns"] <= trips["p50_ns"] <= trips["p99_ns"] <= trips["max_ns"]
         assert 0 < flood["received"] <= flood["sent"]
         assert flood["lost"] == flood["sent"] - flood["received"] and flood["rate_fps"] > 0
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.backend == "dpdk"])
+def test_frames_of_dpdk_arrive_and_are_counted(name):
+    if importlib.util.find_spec("tickgate.drivers._dpdk") is None:
+        pytest.skip("the DPDK backend is not built: Debian packages dpdk and libdpdk-dev, then make setup")
+    need(name)
+    # In a process of its own: DPDK's environment stays in the one that it was made in.
+    words = ["bench", "--quick", f"--only={name}", "--rounds=1", f"--trips={TRIPS}", "--sizes=64", "--json"]
+    program = f"import sys; from tickgate.sw.cli.main import main; sys.exit(main({words!r}))"
+    done = subprocess.run(
+        [*interpreter(), "-c", program], env=environment(), capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    made = check(json.loads(done.stdout))["paths"][name]
+    assert done.stderr == "" and made["mode"] == "net_af_xdp" and made["missing"] is None
+    assert made["round_trip"]["64"]["count"] > 0
+    assert 0 < made["one_way"]["64"]["received"] <= made["one_way"]["64"]["sent"]
+
+
+def test_a_cache_line_goes_to_and_fro_and_needs_somebody_who_answers():
+    made = check(run(["shm"], sizes=(64,), rounds=2))["cache_line"]
+    assert len(made["round_ns"]) == 2 and made["median_ns"] > 0
+    assert CacheLine(Clock()).bounce(10, 1_000_000) is None
 
 
 def test_sizes_are_those_of_frames_whatever_the_path_adds():
@@ -98,7 +130,12 @@ def test_without_namespaces_udp_meets_on_the_loopback_and_others_say_why(monkeyp
         raise MissingRightError("making a network namespace: the right CAP_SYS_ADMIN is missing\nrun as root")
 
     monkeypatch.setattr(bench_paths, "Namespace", refused)
-    made = check(run(["udp", "udp-blocking", "packet", "tap-xdp", "shm"], sizes=(64,)))["paths"]
+    names = ["udp", "udp-blocking", "packet", "tap-xdp", "shm", "pipeline"]
+    result = check(run(names, sizes=(64,), flow_frames=FRAMES))
+    flows = result["pipeline"]
+    assert flows["udp"]["link"] == "loopback" and flows["udp"]["orders"]["count"] == flows["shm"]["orders"]["count"] > 0
+    assert "CAP_SYS_ADMIN is missing" in flows["packet"]["missing"]
+    made = result["paths"]
     assert made["udp"]["link"] == made["udp-blocking"]["link"] == "loopback"
     assert made["udp"]["round_trip"]["64"]["count"] == made["shm"]["round_trip"]["64"]["count"] == TRIPS
     for name in ("packet", "tap-xdp"):
@@ -123,7 +160,70 @@ def test_nothing_that_was_made_stays_open():
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+# The software pipeline
+
+
+@pytest.mark.parametrize("name", pipeline.PATHS)
+def test_orders_of_the_pipeline_are_those_of_the_model_over_every_path(name):
+    need(name)
+    made = check(run([name, "pipeline"], sizes=(64,), flow_frames=FRAMES))["pipeline"][name]
+    assert made["missing"] is None and made["mode"]
+    orders = [order for order in pipeline.Expected(FRAMES).orders if order]
+    assert made["orders"]["count"] == len(orders) > 0
+    assert 0 < made["inside_p50_ns"] <= made["orders"]["p50_ns"] * 1.001
+
+
+def test_an_order_that_is_not_the_models_fails_the_run():
+    expected = pipeline.Expected(FRAMES)
+    at = next(number for number, orders in enumerate(expected.orders) if orders)
+    expected.orders[at] = [bytes(50)]
+    with Bench([], {}, flows=["shm"], messages=FRAMES) as bench:
+        flow = bench.flows["shm"]
+        assert flow.missing is None
+        with pytest.raises(PortError, match="another order than the model makes"):
+            flow.running.play(expected, FRAMES, Clock(), Histogram(), Histogram())
+
+
+def test_a_pipeline_that_ends_is_told_and_fails_the_run(monkeypatch):
+    monkeypatch.setattr(pipeline, "PATIENCE_S", 0.05)
+    measurement = Measurement(plan(rounds=1, flow_frames=FRAMES))
+    with Bench([], {}, flows=["shm"], messages=FRAMES) as bench:
+        os.kill(bench.flows["shm"].running.program.pid, 9)
+        measurement.run(bench, lambda what: None)
+        made = measurement.pipeline(bench)["shm"]
+    assert made["missing"] and made["orders"]["round_p50_ns"] == [None]
+
+
+def test_a_pipeline_that_does_not_start_says_why(monkeypatch):
+    monkeypatch.setattr(pipeline.sys, "executable", "/bin/false")
+    with Bench([], {}, flows=["shm"], messages=FRAMES) as bench:
+        assert bench.flows["shm"].missing == "the pipeline did not start: nothing was said"
+
+
+def test_the_page_draws_the_pipeline_and_tells_what_is_missing_of_it():
+    made = run(["shm", "pipeline"], sizes=(64,), flow_frames=FRAMES)
+    text = report.render(made)
+    assert text.count("<svg") == 4 and "through the software pipeline" in text and "A bare cache line" in text
+    made["pipeline"]["shm"] |= {"missing": "gone"}
+    assert "Missing: shared memory: gone" in report.render(made)
+
+
+def test_both_sides_of_the_pipeline_have_the_same_session():
+    frames, _ = far.session(FRAMES)
+    assert len(frames) == FRAMES and frames == pipeline.Expected(FRAMES).frames
+
+
 # Peers
+
+
+def test_unmodified_testpmd_answers():
+    file = shutil.which("dpdk-testpmd")
+    if file is None:
+        pytest.skip("dpdk-testpmd is not on the PATH: Debian package dpdk-dev")
+    need("testpmd")
+    made = check(run(["testpmd"], {"testpmd": file}, sizes=(64,)))["paths"]["testpmd"]
+    assert made["missing"] is None
+    assert (made["round_trip"]["64"]["count"], made["round_trip"]["64"]["lost"]) == (TRIPS, 0)
 
 
 def program(folder, name, text):
@@ -142,6 +242,18 @@ while True:
     if where[2] != socket.PACKET_OUTGOING:
         sock.send(data[6:12] + data[:6] + data[12:])
 """
+
+
+def test_our_own_answer_stands_beside_a_peers(tmp_path):
+    need("xdpsock")
+    echo = program(tmp_path, "xdpsock", ECHO.format(python=sys.executable))
+    made = check(run(["xdp-skb", "xdpsock"], {"xdpsock": echo}, sizes=(64,), rounds=2))
+    ours, theirs = (made["paths"][name]["round_trip"]["64"] for name in ("xdp-skb", "xdpsock"))
+    assert theirs["echo_ratio"] == pytest.approx(ratio(ours["round_p50_ns"], theirs["round_p50_ns"]))
+    assert ours["echo_ratio"] is None
+    assert f"AF_XDP against xdpsock -l, ratio of round trips: {theirs['echo_ratio']:.3f} (64 bytes)" in report.render(
+        made
+    )
 
 
 def test_missing_peers_are_told_as_missing(monkeypatch, capsys):

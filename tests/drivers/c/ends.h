@@ -11,10 +11,17 @@
 
 #include "port.h"
 
+#ifdef TG_WITH_DPDK
+extern const tg_ops tg_dpdk_ops;
+#define BACKEND(name) (strcmp((name), "dpdk") ? tg_backend(name) : &tg_dpdk_ops)
+#else
+#define BACKEND(name) tg_backend(name)
+#endif
+
 static tg_port *open_end(const tg_config *config) {
     tg_port *port;
     tg_fault fault;
-    if (tg_port_open(tg_backend(config->backend), config, &port, &fault) < 0) {
+    if (tg_port_open(BACKEND(config->backend), config, &port, &fault) < 0) {
         fprintf(stderr, "%s: %s: %s\n", config->backend, fault.step, strerror(fault.error));
         exit(3);
     }
@@ -38,8 +45,12 @@ static void open_ends(const char *backend, uint32_t ring, tg_port *ends[2]) {
             ends[end] = open_end(&config);
         }
     } else {
+        int dpdk = !strcmp(backend, "dpdk");
         for (int end = 0; end < 2; end++) {
-            config.name = end ? "vb" : "va";
+            if (dpdk)
+                config.name = end ? "net_af_xdp1,iface=vb,force_copy=1" : "net_af_xdp0,iface=va,force_copy=1";
+            else
+                config.name = end ? "vb" : "va";
             ends[end] = open_end(&config);
         }
     }
