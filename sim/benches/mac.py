@@ -272,9 +272,8 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
             for byte in range(WORD_BYTES):
                 found.add("gmii_rx", "o", "byte", now - (first + byte))
     for length in (8, 60, 61):
-        words = cocotb_lib.frame_words(b"\x77" * length)
+        waiting = cocotb_lib.frame_words(b"\x77" * length)
         seen: dict[int, int] = {}
-        waiting = list(words)
         for now in range(200):
             dut.one_i__valid.value = int(bool(waiting))
             if waiting:
