@@ -95,28 +95,24 @@ class Device:
     sizes: its sizes; compiled once and cached.
     waves: built so that `waves` can write a VCD (slower).
     faults: planted faults of the top level, for the tests of the checkers.
-    netlist: a synthesised device of these sizes (`tickgate netlist`), run instead of the gateware.
 
     Raises
     ------
-    UserError: a tool is missing, or `netlist` is none. RuntimeError: a tool failed.
+    UserError: a tool is missing. RuntimeError: a tool failed.
     """
 
-    def __init__(
-        self,
-        sizes: Sizes,
-        *,
-        waves: bool = False,
-        faults: frozenset[str] = frozenset(),
-        netlist: Path | None = None,
-    ):
+    #: Whether `memories` can be read.
+    has_memories = True
+
+    def __init__(self, sizes: Sizes, *, waves: bool = False, faults: frozenset[str] = frozenset()):
         self.sizes = sizes
-        #: Whether `memories` can be read: after synthesis they are spread over block RAMs.
-        self.has_memories = netlist is None
-        self._lib = _library(build.shared_object(sizes, waves=waves, faults=faults, netlist=netlist))
+        self._lib = _library(self._compiled(waves, faults))
         self._handle: int | None = self._lib.tg_new()
         self._quiet = QUIET_CYCLES
         self._dtypes = {stage: record_dtype(record) for stage, record in TRACES.items()}
+
+    def _compiled(self, waves: bool, faults: frozenset[str]) -> Path:
+        return build.shared_object(self.sizes, waves=waves, faults=faults)
 
     def close(self) -> None:
         """Frees the model."""
@@ -133,7 +129,7 @@ class Device:
     @property
     def via(self) -> str:
         """One line on how frames reach the device."""
-        return "handed over in this process" + (
+        return "handed over in this process"
             "" if self.has_memories else ", to a netlist; levels and orders not dumped"
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tickgate.sim import gates, verilator
-from tickgate.sim.device import Device
+from tickgate.sim.netlist_device import NetlistDevice
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import LADDER
 
@@ -131,6 +131,6 @@ def test_what_is_no_netlist_is_refused(tmp_path):
     path = tmp_path / "x.v"
     path.write_text("module other(input a);\n  assign b = a;\nendmodule\n")
     with pytest.raises(UserError, match="tickgate netlist"):
-        Device(LADDER["small"], netlist=path)
+        NetlistDevice(LADDER["small"], path)
     with pytest.raises(UserError, match="No such file"):
-        Device(LADDER["small"], netlist=tmp_path / "none.v")
+        NetlistDevice(LADDER["small"], tmp_path / "none.v")
