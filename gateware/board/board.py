@@ -1,46 +1,25 @@
 """The design for a board with Ethernet: its ports, the device of `tickgate.gateware.top`, and what is around it."""
 
-from typing import Any, Protocol
+from typing import Any
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Elaboratable, EnableInserter, Module, Signal
+from amaranth.hdl import Const, DomainRenamer, Elaboratable, Module, Signal
 from amaranth.lib import io
-from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
+from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import connect
 
-from tickgate.gateware.board.arbiter import PRIORITY, CopyStore, EthertypeFilter, PortArbiter
-from tickgate.gateware.board.clocks import Clocks
+from tickgate.gateware.board.clocks import Clocks, add_domains
 from tickgate.gateware.board.console import Console
-from tickgate.gateware.board.description import GIGABIT_HZ, EthernetPort, Led
+from tickgate.gateware.board.description import Described
 from tickgate.gateware.board.lights import Lights
 from tickgate.gateware.board.mdio import MDC_HZ, PhySetup
-from tickgate.gateware.board.rgmii import RgmiiPins
+from tickgate.gateware.board.ports import PORTS
+from tickgate.gateware.board.roles import Roles
 from tickgate.gateware.board.uart import UartReceiver, UartTransmitter, bit_cycles
-from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.top import Top
-from tickgate.sw.spec.control import ETHERTYPE
-from tickgate.sw.spec.sizes import Sizes
-
-
-class Described(Protocol):
-    """What of a board's description is used here; see `tickgate.hw.boards.Board`."""
-
-    part: Any
-    oscillator: str
-    oscillator_hz: int
-    core_hz: int
-    sizes: Sizes
-    ports: tuple[EthernetPort, ...]
-    roles: dict[str, int]
-    leds: tuple[Led, ...]
-    uart_baud: int
-    still: tuple[tuple[str, int, int], ...]
 
 
 class BoardTop(Elaboratable):
     """The whole device on a board.
-
-    Frames of a port reach the feed lines that have a role on it without a cycle in between, whatever they are; the
-    control role gets those of its EtherType. Each port has an arbiter for what leaves on it.
 
     Parameters
     ----------
@@ -53,6 +32,7 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform):
         m, board = Module(), self._board
+        add_domains(m, board.clocks)
         phys = [port.phy for port in board.ports if port.phy]
         m.submodules.clocks = clocks = Clocks(
             family=board.part.family,
@@ -60,6 +40,7 @@ class BoardTop(Elaboratable):
             oscillator_hz=board.oscillator_hz,
             core_hz=board.core_hz,
             gigabit=any(port.mode == "rgmii" for port in board.ports),
+            reference=board.phy_clock != "",
             phy_reset_us=max((phy.reset_us for phy in phys), default=0),
             phy_settle_us=max((phy.settle_us for phy in phys), default=0),
         )
@@ -69,54 +50,28 @@ class BoardTop(Elaboratable):
             status=True,
             build_id=self._build_id,
             core_clock_hz=board.core_hz,
-            macs=len(board.ports),
+            macs=sum(port.mode != "words" for port in board.ports),
         )
+        m.submodules.roles = roles = Roles(board.roles)
+        roles.attach(m, device)
+        if board.phy_clock:
+            m.submodules.phy_clock = pin = io.Buffer("o", platform.request(board.phy_clock, 0, dir="-"))
+            m.d.comb += pin.o.eq(clocks.phy_reference)
         link = Signal(2)
         pads = [platform.request(p.resource, p.number, dir="-") for p in board.ports]
-        ports = []
+        counted = 0
         for number, port in enumerate(board.ports):
-            made = GmiiPort(number, port, pads[number], clocks)
+            made = PORTS[port.mode](number, port, pads[number], clocks)
             m.submodules[f"port_{number}"] = made
-            m.d.comb += device_counters(device, number).eq(made.mac.counters)
-            ports.append(made.mac)
-        self._receive(m, device, ports)
-        self._transmit(m, device, ports)
+            connect(m, made.o, getattr(roles, f"rx_{number}"))
+            connect(m, getattr(roles, f"tx_{number}"), made.i)
+            if made.mac:
+                m.d.comb += getattr(device, f"counters_mac{counted}").eq(made.mac.counters)
+                counted += 1
         self._manage(m, clocks, pads, link, platform)
         self._lights(m, device, link, platform)
         self._console(m, device, platform)
         return m
-
-    def _receive(self, m, device, ports):
-        """Frames of the ports to the roles."""
-        roles = self._board.roles
-        for role, line in (("feed_a", device.i_a), ("feed_b", device.i_b)):
-            if role in roles:
-                port = ports[roles[role]].o
-                m.d.comb += [line.valid.eq(port.valid), line.payload.eq(port.payload)]
-        m.submodules.control_filter = only = EthertypeFilter(ETHERTYPE)
-        port = ports[roles["control"]].o
-        m.d.comb += [only.i.valid.eq(port.valid), only.i.payload.eq(port.payload)]
-        connect(m, only.o, device.i_control)
-
-    def _transmit(self, m, device, ports):
-        """What the roles send to their ports."""
-        roles = self._board.roles
-        senders = {"orders": device.o_orders, "control": device.o_control, "telemetry": device.o_telemetry}
-        where = {"orders": roles["orders"], "control": roles["control"], "telemetry": roles["control"]}
-        if roles["orders"] != roles["control"]:
-            # On a port of its own the host sees what left; on a shared one the frame itself passes by it.
-            m.submodules.copies = copies = CopyStore()
-            connect(m, device.o_copy, copies.i)
-            senders["copy"], where["copy"] = copies.o, roles["control"]
-        for number, port in enumerate(ports):
-            names = tuple(name for name in PRIORITY if where.get(name) == number)
-            if not names:
-                continue
-            arbiter = PortArbiter(names)
-            m.submodules[f"arbiter_{number}"] = arbiter
-            for name in names:
-                connect(m, senders[name], getattr(arbiter, f"i_{name}"))
-            connect(m, arbiter.o, port.i)
 
     def _manage(self, m, clocks, pads, link, platform):
         """Resets, MDIO and links of the PHYs, in `boot`."""
@@ -149,7 +104,9 @@ class BoardTop(Elaboratable):
         m.d.comb += [lights.status.eq(device.status), lights.link.eq(link)]
         connect_leds(m, board.leds, lights.o, platform)
         for resource, number, level in board.still:
-            m.submodules[f"still_{resource}_{number}"] = pin = io.Buffer("o", platform.request(resource, number, dir="-"))
+            m.submodules[f"still_{resource}_{number}"] = pin = io.Buffer(
+                "o", platform.request(resource, number, dir="-")
+            )
             m.d.comb += pin.o.eq(level)
 
     def _console(self, m, device, platform):
@@ -169,11 +126,6 @@ class BoardTop(Elaboratable):
         connect(m, console.bus, device.bus)
 
 
-def device_counters(device, number: int):
-    """The device's inputs for the counters of a MAC."""
-    return getattr(device, f"counters_mac{number}")
-
-
 def connect_leds(m, leds, values, platform):
     """Values to the lights of the table, several of which may be parts of one resource; parts without one stay dark."""
     requested: dict[tuple[str, int], Any] = {}
@@ -189,29 +141,3 @@ def connect_leds(m, leds, values, platform):
             name = f"led_{resource}_{number}" + (f"_{part}" if part else "")
             m.submodules[name] = buffer = io.Buffer("o", port)
             m.d.comb += buffer.o.eq(parts.get(part, Const(0)))
-
-
-class GmiiPort(Elaboratable):
-    """One Ethernet port: pins and MAC, with the domain `rx_<number>`.
-
-    Members
-    -------
-    mac: its streams `o` and `i` are the port's.
-    """
-
-    def __init__(self, number: int, port: EthernetPort, pads, clocks: Clocks):
-        self._number, self._port, self._pads, self._clocks = number, port, pads, clocks
-        self.mac = GmiiMac(rx_domain=f"rx_{number}", tx_domain="tx")
-
-    def elaborate(self, platform):
-        m, domain = Module(), f"rx_{self._number}"
-        pins = RgmiiPins(self._port, self._pads)
-        m.submodules.rgmii = DomainRenamer({"rx": domain})(pins)
-        m.submodules.mac = self.mac
-        m.domains += ClockDomain(domain)
-        m.d.comb += ClockSignal(domain).eq(pins.rx_clock)
-        m.submodules.reset = ResetSynchronizer(~self._clocks.phy_ready, domain=domain)
-        platform.add_clock_constraint(self._pads.rx_clk.io, GIGABIT_HZ)
-        connect(m, pins.gmii_rx, self.mac.gmii_rx)
-        connect(m, self.mac.gmii_tx, pins.gmii_tx)
-        return m
