@@ -14,9 +14,8 @@ from tickgate.gateware.board.description import (
     EthernetPort,
     Led,
     LedMeaning,
-    MdioStep,
-    Phy,
 )
+from tickgate.hw.phys import BROADCOM_B50612D, MARVELL_88E1512, MICROCHIP_KSZ9031, TI_DP83848J
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import Sizes
 
@@ -85,65 +84,6 @@ PARTS = {
 }
 TIMING_PART = "LFE5UM5G-85F-8BG756"
 
-# PHYs. Every set-up first offers the one speed that the port can do, so that a link is a link at that speed, and ends
-# with a new negotiation. Registers 0 to 15: IEEE 802.3 clause 22.2.4.
-_ONLY_GIGABIT = (MdioStep(4, 0x0001), MdioStep(9, 0x0200))
-_ONLY_FAST = (MdioStep(4, 0x0101),)
-_RESTART = MdioStep(0, 0x1200, 0x1200)
-
-MARVELL_88E1512 = Phy(
-    name="Marvell 88E1512",
-    # Page 2 register 21: bit 5 delays the receive clock, bit 4 the transmit clock; both count after a soft reset.
-    setup=(
-        MdioStep(22, 2),
-        MdioStep(21, 0x0030, 0x0030),
-        MdioStep(22, 0),
-        *_ONLY_GIGABIT,
-        MdioStep(0, 0x9200, 0x9200),
-    ),
-    reset_us=10_000,
-    settle_us=50_000,
-    delays="PHY delays both clocks",
-)
-MICROCHIP_KSZ9031 = Phy(
-    name="Microchip KSZ9031RNX",
-    # MMD 2 register 8: pad skew of the transmit (bits 9:5) and receive clock (4:0), 60 ps a step around 15. The PHY
-    # delays its receive clock by 1.2 ns by itself; the transmit clock is delayed in the FPGA.
-    setup=(
-        MdioStep(13, 0x0002),
-        MdioStep(14, 8),
-        MdioStep(13, 0x4002),
-        MdioStep(14, 15 << 5 | 15),
-        *_ONLY_GIGABIT,
-        _RESTART,
-    ),
-    reset_us=10_000,
-    settle_us=100_000,
-    delays="PHY delays the receive clock, the FPGA the transmit clock",
-)
-BROADCOM_B50612D = Phy(
-    name="Broadcom B50612D",
-    # Register 24, shadow 7, bit 8: receive skew. Register 28, shadow 3, bit 9: transmit clock delay. Bit 15 writes.
-    setup=(
-        MdioStep(24, 0x7007),
-        MdioStep(24, 0x8107, 0x8107),
-        MdioStep(28, 3 << 10),
-        MdioStep(28, 0x8000 | 3 << 10 | 1 << 9, 0xFE00),
-        *_ONLY_GIGABIT,
-        _RESTART,
-    ),
-    reset_us=10_000,
-    settle_us=50_000,
-    delays="PHY delays both clocks",
-)
-TI_DP83848J = Phy(
-    name="TI DP83848J",
-    setup=(*_ONLY_FAST, _RESTART),
-    reset_us=10_000,
-    settle_us=200_000,
-    delays="none needed",
-)
-
 
 @dataclass(frozen=True)
 class Programmer:
@@ -184,6 +124,7 @@ class Board:
         vendor's tool were written and checked for syntax).
     notes: what one must know of it.
     still: outputs that stand still: resource, number, level.
+    probe: the stages of a `probe`: `itch`, `risk` or both.
     """
 
     name: str
@@ -204,6 +145,7 @@ class Board:
     status: str
     notes: tuple[str, ...] = ()
     still: tuple[tuple[str, int, int], ...] = ()
+    probe: tuple[str, ...] = ()
     on_silicon: bool = False
 
     @property
@@ -404,7 +346,8 @@ _TABLE = (
         uart_baud=_SPEED,
         programmer=Programmer("iceprog", ("{file}",), "bin", _ICEPROG),
         status="elaborated",
-        notes=("no Ethernet: the probe, one stage behind the UART",),
+        probe=("risk",),
+        notes=("no Ethernet: the probe, the risk gate without the checks that multiply behind the UART",),
     ),
     Board(
         name="hx8k_b_evn",
@@ -423,7 +366,11 @@ _TABLE = (
         uart_baud=_SPEED,
         programmer=Programmer("iceprog", ("-S", "{file}"), "bin", _ICEPROG),
         status="elaborated",
-        notes=("no Ethernet: the probe, one stage behind the UART", "-S loads the RAM; the jumpers J6 must be set for it"),
+        probe=("itch", "risk"),
+        notes=(
+            "no Ethernet: the probe, the parser and the risk gate without the checks that multiply behind the UART",
+            "-S loads the RAM; the jumpers J6 must be set for it",
+        ),
     ),
     Board(
         name="arty_a7_100",
@@ -462,7 +409,7 @@ _TABLE = (
         programmer=None,
         status="emitted",
         notes=(
-            "10 Gb/s: transceiver and MAC are the vendor's, an empty module with the 64-bit word streams stands for them",
+            "10 Gb/s: transceiver and MAC are the vendor's; an empty module with their 64-bit words stands here",
             "not built here: Verilog, constraints and project script for Vivado",
         ),
     ),

@@ -1,16 +1,16 @@
 """The design for a board with Ethernet: its ports, the device of `tickgate.gateware.top`, and what is around it."""
 
-from typing import Any, Protocol
+from typing import Any
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Elaboratable, EnableInserter, Module, Signal
+from amaranth.hdl import ClockSignal, Const, DomainRenamer, Elaboratable, Module, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
 from amaranth.lib.wiring import connect
 
 from tickgate.gateware.board.arbiter import PRIORITY, CopyStore, EthertypeFilter, PortArbiter
-from tickgate.gateware.board.clocks import Clocks
+from tickgate.gateware.board.clocks import Clocks, named_domain
 from tickgate.gateware.board.console import Console
-from tickgate.gateware.board.description import GIGABIT_HZ, EthernetPort, Led
+from tickgate.gateware.board.description import GIGABIT_HZ, Described, EthernetPort
 from tickgate.gateware.board.lights import Lights
 from tickgate.gateware.board.mdio import MDC_HZ, PhySetup
 from tickgate.gateware.board.rgmii import RgmiiPins
@@ -18,22 +18,6 @@ from tickgate.gateware.board.uart import UartReceiver, UartTransmitter, bit_cycl
 from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.top import Top
 from tickgate.sw.spec.control import ETHERTYPE
-from tickgate.sw.spec.sizes import Sizes
-
-
-class Described(Protocol):
-    """What of a board's description is used here; see `tickgate.hw.boards.Board`."""
-
-    part: Any
-    oscillator: str
-    oscillator_hz: int
-    core_hz: int
-    sizes: Sizes
-    ports: tuple[EthernetPort, ...]
-    roles: dict[str, int]
-    leds: tuple[Led, ...]
-    uart_baud: int
-    still: tuple[tuple[str, int, int], ...]
 
 
 class BoardTop(Elaboratable):
@@ -149,7 +133,9 @@ class BoardTop(Elaboratable):
         m.d.comb += [lights.status.eq(device.status), lights.link.eq(link)]
         connect_leds(m, board.leds, lights.o, platform)
         for resource, number, level in board.still:
-            m.submodules[f"still_{resource}_{number}"] = pin = io.Buffer("o", platform.request(resource, number, dir="-"))
+            m.submodules[f"still_{resource}_{number}"] = pin = io.Buffer(
+                "o", platform.request(resource, number, dir="-")
+            )
             m.d.comb += pin.o.eq(level)
 
     def _console(self, m, device, platform):
@@ -201,6 +187,7 @@ class GmiiPort(Elaboratable):
 
     def __init__(self, number: int, port: EthernetPort, pads, clocks: Clocks):
         self._number, self._port, self._pads, self._clocks = number, port, pads, clocks
+        self.rx_clock = Signal(name=f"rx_{number}_clk")
         self.mac = GmiiMac(rx_domain=f"rx_{number}", tx_domain="tx")
 
     def elaborate(self, platform):
@@ -208,8 +195,8 @@ class GmiiPort(Elaboratable):
         pins = RgmiiPins(self._port, self._pads)
         m.submodules.rgmii = DomainRenamer({"rx": domain})(pins)
         m.submodules.mac = self.mac
-        m.domains += ClockDomain(domain)
-        m.d.comb += ClockSignal(domain).eq(pins.rx_clock)
+        m.domains += named_domain(domain)
+        m.d.comb += [self.rx_clock.eq(pins.rx_clock), ClockSignal(domain).eq(self.rx_clock)]
         m.submodules.reset = ResetSynchronizer(~self._clocks.phy_ready, domain=domain)
         platform.add_clock_constraint(self._pads.rx_clk.io, GIGABIT_HZ)
         connect(m, pins.gmii_rx, self.mac.gmii_rx)

@@ -4,7 +4,7 @@ Domains: `boot` is the oscillator itself, for resets and MDIO; `sync` is the cor
 speaks RGMII. All of them are held in reset until the clock generator has locked.
 """
 
-from amaranth.hdl import ClockDomain, ClockSignal, Const, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Const, DomainRenamer, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -19,6 +19,13 @@ LOCK_US = 100
 POWER_ON_CYCLES = 1 << 10
 #: Clock that a PHY without a crystal gets from the FPGA.
 PHY_REFERENCE_HZ = 25_000_000
+
+
+def named_domain(name: str) -> ClockDomain:
+    """A clock domain whose clock has its name, also that of `sync`: reports tell clocks by their nets."""
+    domain = ClockDomain(name)
+    domain.clk = Signal(name=f"{name}_clk")
+    return domain
 
 
 class ResetSequence(wiring.Component):
@@ -52,9 +59,7 @@ class ResetSequence(wiring.Component):
     ):
         self._lock, self._reset, self._settle = lock_cycles, reset_cycles, settle_cycles
         self._faults = checked_faults(faults, self.FAULTS)
-        super().__init__(
-            {"locked": In(1), "core_ready": Out(1), "phy_reset": Out(1, init=1), "phy_ready": Out(1)}
-        )
+        super().__init__({"locked": In(1), "core_ready": Out(1), "phy_reset": Out(1, init=1), "phy_ready": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -134,7 +139,7 @@ class Clocks(wiring.Component):
         m = Module()
         pin = platform.request(self._oscillator, dir="-")
         m.submodules.oscillator = oscillator = io.Buffer("i", pin)
-        m.domains.boot = ClockDomain("boot")
+        m.domains += named_domain("boot")
         m.d.comb += ClockSignal("boot").eq(oscillator.i)
         # Configuration sets the counter, no reset does: it is what makes the first one.
         waited = Signal(range(POWER_ON_CYCLES + 1), reset_less=True)
@@ -147,8 +152,6 @@ class Clocks(wiring.Component):
         m.submodules.boot_reset = ResetSynchronizer(restart, domain="boot")
 
         cycles_of = lambda us: max(1, us * self._oscillator_hz // 1_000_000)  # noqa: E731
-        from amaranth.hdl import DomainRenamer
-
         m.submodules.sequence = sequence = DomainRenamer("boot")(
             ResetSequence(
                 lock_cycles=cycles_of(LOCK_US),
@@ -169,11 +172,10 @@ class Clocks(wiring.Component):
             if name == "phy_reference":
                 m.d.comb += self.phy_reference.eq(clock)
                 continue
-            m.domains += ClockDomain(name)
+            # The tools know its frequency from the oscillator's and the dividers.
+            m.domains += named_domain(name)
             m.d.comb += ClockSignal(name).eq(clock)
             m.submodules[f"{name}_reset"] = ResetSynchronizer(~sequence.core_ready, domain=name)
-            if self._plan is not None:
-                platform.add_clock_constraint(clock, self._outputs[name])
         return m
 
     def _ecp5(self, source, made, locked):

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, Protocol
+
+from tickgate.sw.spec.sizes import Sizes
 
 #: Roles of SEMANTICS: who uses a physical port.
 ROLES = ("feed_a", "feed_b", "orders", "control")
@@ -98,3 +101,40 @@ class EthernetPort:
                 raise ValueError(f"{name} must be from 0 to {DELAY_TAPS - 1}, not {getattr(self, name)}")
         if self.mode not in ("rgmii", "mii", "words"):
             raise ValueError(f"mode must be rgmii, mii or words, not {self.mode!r}")
+
+
+class Described(Protocol):
+    """What of a board's row in the table the tops use; see `tickgate.hw.boards.Board`."""
+
+    @property
+    def part(self) -> Any: ...
+
+    @property
+    def oscillator(self) -> str: ...
+
+    @property
+    def oscillator_hz(self) -> int: ...
+
+    @property
+    def core_hz(self) -> int: ...
+
+    @property
+    def sizes(self) -> Sizes: ...
+
+    @property
+    def ports(self) -> tuple[EthernetPort, ...]: ...
+
+    @property
+    def roles(self) -> dict[str, int]: ...
+
+    @property
+    def leds(self) -> tuple[Led, ...]: ...
+
+    @property
+    def uart_baud(self) -> int: ...
+
+    @property
+    def still(self) -> tuple[tuple[str, int, int], ...]: ...
+
+    @property
+    def probe(self) -> tuple[str, ...]: ...

@@ -70,9 +70,7 @@ class MdioMaster(wiring.Component):
         # Most significant bit first, as sent.
         head = Cat(*reversed(self.address), *reversed(self.register))
         op = Mux(self.write, Const(0b10, 2), Const(0b01, 2))  # in the order of the wire: 01 writes, 10 reads
-        frame = Cat(
-            Const(-1, PREAMBLE_BITS), Const(0b10, 2), op, head, Const(0b01, 2), *reversed(self.w_data)
-        )
+        frame = Cat(Const(-1, PREAMBLE_BITS), Const(0b10, 2), op, head, Const(0b01, 2), *reversed(self.w_data))
         total = PREAMBLE_BITS + FRAME_BITS
         answer_at = total - (19 if "turnaround_short" in self._faults else 18)  # the turnaround and the data
         shift, bit = Signal(total, reset_less=True), Signal(range(total + 1))

@@ -27,9 +27,13 @@ class Limits:
 
 
 #: Lattice FPGA-DS-02012 (ECP5 family data sheet), sysCLOCK PLL timing; FPGA-TN-02200 for the dividers.
-EHXPLLL = Limits("EHXPLLL", (10_000_000, 400_000_000), (400_000_000, 800_000_000), (3_125_000, 400_000_000), 128, 80, 128)
+EHXPLLL = Limits(
+    "EHXPLLL", (10_000_000, 400_000_000), (400_000_000, 800_000_000), (3_125_000, 400_000_000), 128, 80, 128
+)
 #: Xilinx DS181 table 39 (Artix-7, speed -1) and UG472.
-PLLE2 = Limits("PLLE2_BASE", (19_000_000, 450_000_000), (800_000_000, 1_600_000_000), (6_250_000, 464_000_000), 56, 64, 128)
+PLLE2 = Limits(
+    "PLLE2_BASE", (19_000_000, 450_000_000), (800_000_000, 1_600_000_000), (6_250_000, 464_000_000), 56, 64, 128
+)
 
 
 @dataclass(frozen=True)
@@ -131,4 +135,3 @@ def plan_pll(
         f"no dividers of {limits.name} make {', '.join(f'{hz / 1e6:g}' for hz in wanted_hz)} MHz "
         f"from {input_hz / 1e6:g} MHz"
     )
-

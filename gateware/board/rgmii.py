@@ -4,7 +4,7 @@ The timing of the pins is not verified: the tools have no constraint for data be
 table of boards states are those that centre the data edge on paper.
 """
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal
+from amaranth.hdl import Cat, ClockSignal, Const, DomainRenamer, Instance, Module, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -107,8 +107,6 @@ class RgmiiPins(wiring.Component):
         super().__init__({"gmii_rx": Out(Gmii()), "gmii_tx": In(Gmii()), "rx_clock": Out(1)})
 
     def elaborate(self, platform):
-        from amaranth.hdl import DomainRenamer
-
         m = Module()
         m.submodules.receive = receive = DomainRenamer("rx")(RgmiiReceive())
         m.submodules.transmit = transmit = DomainRenamer("tx")(RgmiiTransmit())

@@ -57,7 +57,7 @@ def attach(simulator, dut, phys):
 
     async def wire(ctx):
         before = 0
-        async for _, reset, mdc, driven, bit in ctx.tick().sample(dut.mdc, dut.mdio_oe, dut.mdio_o):
+        async for _, _, mdc, driven, bit in ctx.tick().sample(dut.mdc, dut.mdio_oe, dut.mdio_o):
             if mdc and not before:
                 for phy in phys:
                     phy.rising(bit, driven)
