@@ -125,6 +125,7 @@ class Board:
     notes: what one must know of it.
     still: outputs that stand still: resource, number, level.
     probe: the stages of a `probe`: `itch`, `risk` or both.
+    phy_clock: resource on which a PHY without a crystal gets 25 MHz.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Board:
     notes: tuple[str, ...] = ()
     still: tuple[tuple[str, int, int], ...] = ()
     probe: tuple[str, ...] = ()
+    phy_clock: str = ""
     on_silicon: bool = False
 
     @property
@@ -389,6 +391,7 @@ _TABLE = (
         uart_baud=_SPEED,
         programmer=Programmer("openFPGALoader", ("-b", "arty_a7_100t", "{file}"), "bit", _OPENFPGALOADER),
         status="emitted",
+        phy_clock="eth_clk25",
         notes=("100 Mb/s", "not built here: Verilog, constraints and project script for Vivado"),
     ),
     Board(
@@ -402,7 +405,7 @@ _TABLE = (
         core_hz=156_250_000,
         sizes=_FLOOR,
         top="board",
-        ports=tuple(EthernetPort("sfp", n, "words", None, n) for n in range(2)),
+        ports=tuple(EthernetPort("sfp", n, "words", None, 0) for n in range(2)),
         roles=_TWO_PORTS,
         leds=_leds("led", LedMeaning.ALIVE, LedMeaning.ACTIVITY, LedMeaning.BOOK_VALID, LedMeaning.ARMED),
         uart_baud=_SPEED,

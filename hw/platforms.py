@@ -47,12 +47,12 @@ def _resources(board: Board, base: Any) -> list[Any]:
     from amaranth.build import Attrs, Pins, Resource
 
     found = list(base.resources)
-    shared = {(p.resource, p.number) for n, p in enumerate(board.ports) if p.phy and p.management != n}
+    shared = {(p.resource, p.number) for n, p in enumerate(board.ports) if p.management != n}
     changed = []
     for resource in found:
         if (resource.name, resource.number) in shared:
             # Two ports that share pins could not be requested both: the first one has them.
-            kept = [io for io in resource.ios if io.name not in ("rst", "mdc", "mdio")]
+            kept = [io for io in resource.ios if io.name not in ("rst", "mdc", "mdio", "tx_dis")]
             attrs = [Attrs(**resource.attrs)] if resource.attrs else []
             changed.append(Resource(resource.name, resource.number, *kept, *attrs))
         elif resource.name == "rgb_leds_muxed":

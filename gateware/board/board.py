@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Const, DomainRenamer, Elaboratable, Module, Signal
+from amaranth.hdl import Const, DomainRenamer, Elaboratable, Module, Signal
 from amaranth.lib import io
-from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
+from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import connect
 
 from tickgate.gateware.board.arbiter import PRIORITY, CopyStore, EthertypeFilter, PortArbiter
-from tickgate.gateware.board.clocks import Clocks, named_domain
+from tickgate.gateware.board.clocks import Clocks, add_domains
 from tickgate.gateware.board.console import Console
-from tickgate.gateware.board.description import GIGABIT_HZ, Described, EthernetPort
+from tickgate.gateware.board.description import Described
 from tickgate.gateware.board.lights import Lights
 from tickgate.gateware.board.mdio import MDC_HZ, PhySetup
-from tickgate.gateware.board.rgmii import RgmiiPins
+from tickgate.gateware.board.ports import PORTS
 from tickgate.gateware.board.uart import UartReceiver, UartTransmitter, bit_cycles
-from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.top import Top
 from tickgate.sw.spec.control import ETHERTYPE
 
@@ -37,6 +36,7 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform):
         m, board = Module(), self._board
+        add_domains(m, board.clocks)
         phys = [port.phy for port in board.ports if port.phy]
         m.submodules.clocks = clocks = Clocks(
             family=board.part.family,
@@ -44,6 +44,7 @@ class BoardTop(Elaboratable):
             oscillator_hz=board.oscillator_hz,
             core_hz=board.core_hz,
             gigabit=any(port.mode == "rgmii" for port in board.ports),
+            reference=board.phy_clock != "",
             phy_reset_us=max((phy.reset_us for phy in phys), default=0),
             phy_settle_us=max((phy.settle_us for phy in phys), default=0),
         )
@@ -53,16 +54,21 @@ class BoardTop(Elaboratable):
             status=True,
             build_id=self._build_id,
             core_clock_hz=board.core_hz,
-            macs=len(board.ports),
+            macs=sum(port.mode != "words" for port in board.ports),
         )
+        if board.phy_clock:
+            m.submodules.phy_clock = pin = io.Buffer("o", platform.request(board.phy_clock, 0, dir="-"))
+            m.d.comb += pin.o.eq(clocks.phy_reference)
         link = Signal(2)
         pads = [platform.request(p.resource, p.number, dir="-") for p in board.ports]
-        ports = []
+        ports, counted = [], 0
         for number, port in enumerate(board.ports):
-            made = GmiiPort(number, port, pads[number], clocks)
+            made = PORTS[port.mode](number, port, pads[number], clocks)
             m.submodules[f"port_{number}"] = made
-            m.d.comb += device_counters(device, number).eq(made.mac.counters)
-            ports.append(made.mac)
+            if made.mac:
+                m.d.comb += getattr(device, f"counters_mac{counted}").eq(made.mac.counters)
+                counted += 1
+            ports.append(made)
         self._receive(m, device, ports)
         self._transmit(m, device, ports)
         self._manage(m, clocks, pads, link, platform)
@@ -155,11 +161,6 @@ class BoardTop(Elaboratable):
         connect(m, console.bus, device.bus)
 
 
-def device_counters(device, number: int):
-    """The device's inputs for the counters of a MAC."""
-    return getattr(device, f"counters_mac{number}")
-
-
 def connect_leds(m, leds, values, platform):
     """Values to the lights of the table, several of which may be parts of one resource; parts without one stay dark."""
     requested: dict[tuple[str, int], Any] = {}
@@ -175,30 +176,3 @@ def connect_leds(m, leds, values, platform):
             name = f"led_{resource}_{number}" + (f"_{part}" if part else "")
             m.submodules[name] = buffer = io.Buffer("o", port)
             m.d.comb += buffer.o.eq(parts.get(part, Const(0)))
-
-
-class GmiiPort(Elaboratable):
-    """One Ethernet port: pins and MAC, with the domain `rx_<number>`.
-
-    Members
-    -------
-    mac: its streams `o` and `i` are the port's.
-    """
-
-    def __init__(self, number: int, port: EthernetPort, pads, clocks: Clocks):
-        self._number, self._port, self._pads, self._clocks = number, port, pads, clocks
-        self.rx_clock = Signal(name=f"rx_{number}_clk")
-        self.mac = GmiiMac(rx_domain=f"rx_{number}", tx_domain="tx")
-
-    def elaborate(self, platform):
-        m, domain = Module(), f"rx_{self._number}"
-        pins = RgmiiPins(self._port, self._pads)
-        m.submodules.rgmii = DomainRenamer({"rx": domain})(pins)
-        m.submodules.mac = self.mac
-        m.domains += named_domain(domain)
-        m.d.comb += [self.rx_clock.eq(pins.rx_clock), ClockSignal(domain).eq(self.rx_clock)]
-        m.submodules.reset = ResetSynchronizer(~self._clocks.phy_ready, domain=domain)
-        platform.add_clock_constraint(self._pads.rx_clk.io, GIGABIT_HZ)
-        connect(m, pins.gmii_rx, self.mac.gmii_rx)
-        connect(m, self.mac.gmii_tx, pins.gmii_tx)
-        return m

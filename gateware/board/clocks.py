@@ -21,11 +21,12 @@ POWER_ON_CYCLES = 1 << 10
 PHY_REFERENCE_HZ = 25_000_000
 
 
-def named_domain(name: str) -> ClockDomain:
-    """A clock domain whose clock has its name, also that of `sync`: reports tell clocks by their nets."""
-    domain = ClockDomain(name)
-    domain.clk = Signal(name=f"{name}_clk")
-    return domain
+def add_domains(m, names):
+    """Clock domains whose clocks have their names, also that of `sync`: reports tell clocks by their nets."""
+    for name in names:
+        domain = ClockDomain(name)
+        domain.clk = Signal(name=f"{name}_clk")
+        m.domains += domain
 
 
 class ResetSequence(wiring.Component):
@@ -87,7 +88,7 @@ class ResetSequence(wiring.Component):
 
 
 class Clocks(wiring.Component):
-    """Makes the domains `boot`, `sync` and `tx` of a board and sequences their resets.
+    """Drives the domains `boot`, `sync` and `tx` of a board, which its top defines, and sequences their resets.
 
     Parameters
     ----------
@@ -139,7 +140,6 @@ class Clocks(wiring.Component):
         m = Module()
         pin = platform.request(self._oscillator, dir="-")
         m.submodules.oscillator = oscillator = io.Buffer("i", pin)
-        m.domains += named_domain("boot")
         m.d.comb += ClockSignal("boot").eq(oscillator.i)
         # Configuration sets the counter, no reset does: it is what makes the first one.
         waited = Signal(range(POWER_ON_CYCLES + 1), reset_less=True)
@@ -173,7 +173,6 @@ class Clocks(wiring.Component):
                 m.d.comb += self.phy_reference.eq(clock)
                 continue
             # The tools know its frequency from the oscillator's and the dividers.
-            m.domains += named_domain(name)
             m.d.comb += ClockSignal(name).eq(clock)
             m.submodules[f"{name}_reset"] = ResetSynchronizer(~sequence.core_ready, domain=name)
         return m

@@ -138,3 +138,9 @@ class Described(Protocol):
 
     @property
     def probe(self) -> tuple[str, ...]: ...
+
+    @property
+    def phy_clock(self) -> str: ...
+
+    @property
+    def clocks(self) -> dict[str, int]: ...

@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib import io, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
-from tickgate.gateware.board.clocks import Clocks
+from tickgate.gateware.board.clocks import Clocks, add_domains
 from tickgate.gateware.board.description import Described
 from tickgate.gateware.board.lights import Lights
 from tickgate.gateware.board.uart import UartReceiver, UartTransmitter, bit_cycles
@@ -180,6 +180,7 @@ class ProbeTop(Elaboratable):
         from tickgate.gateware.board.board import connect_leds
 
         m, board = Module(), self._board
+        add_domains(m, ("boot", "sync"))
         m.submodules.clocks = Clocks(
             family=board.part.family,
             oscillator=board.oscillator,
