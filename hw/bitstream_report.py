@@ -62,7 +62,12 @@ def _crossings(report: Mapping[str, Any]) -> str:
 
 
 def _parts(report: Mapping[str, Any]) -> str:
-    kinds = [kind for kind in KINDS if any(part["alone"].get(kind) for part in report["parts"])]
+    kinds = [kind for kind in KINDS if any(part["built"].get(kind) for part in report["parts"])]
+    if report["top"] == "probe":
+        rows = [[part["path"], *(part["built"].get(kind, 0) for kind in kinds)] for part in report["parts"]]
+        return table(["part", *kinds], rows) + note(
+            "The probe uses a part of each stage; what it does not use is pruned."
+        )
     rows = [
         [
             part["path"],

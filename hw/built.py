@@ -13,8 +13,8 @@ from tickgate.sw.files.atomic import atomic_output
 
 _HEAD = """# What was built
 
-Written by `make bitstream-all` from the reports of the builds; none was run on silicon. A clock is met when the best seed
-meets it; the figures are those of nextpnr after routing. The latency is {what}.
+Written by `make bitstream-all` from the reports of the builds; none was run on silicon. A clock is met when the best
+seed meets it; the figures are those of nextpnr after routing. The latency is {what}.
 
 """
 #: Kept of a report.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,16 @@ def clock_name(net: str, known: Mapping[str, int]) -> str:
     return plain
 
 
+def clock_names(nets: Iterable[str], known: Mapping[str, int]) -> dict[str, str]:
+    """Names of the clocks that run on these nets. One that fits none is the only one of the board that is left."""
+    found = {net: clock_name(net, known) for net in nets}
+    strange = [net for net, name in found.items() if name not in known]
+    left = [name for name in known if name not in found.values()]
+    if len(strange) == len(left) == 1:
+        found[strange[0]] = left[0]
+    return found
+
+
 def read(seed: int, folder: Path, known: Mapping[str, int], hierarchy: Hierarchy | None = None) -> Placed:
     """The result of a seed from `report.json` and `top.tim` in `folder`.
 
@@ -194,9 +204,10 @@ def read(seed: int, folder: Path, known: Mapping[str, int], hierarchy: Hierarchy
     known: the board's clocks by name, in Hz; a clock has to meet the higher one of this and nextpnr's constraint.
     """
     report = json.loads((folder / "report.json").read_text())
+    names = clock_names(report["fmax"], known)
     clocks = []
     for net, figures in report["fmax"].items():
-        name = clock_name(net, known)
+        name = names[net]
         target_hz = max(figures["constraint"] * 1e6, known.get(name, 0))
         clocks.append(Clock(name, net, target_hz, figures["achieved"] * 1e6))
     by_net = {clock.net: clock for clock in clocks}

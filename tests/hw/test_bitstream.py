@@ -6,13 +6,13 @@ import json
 import pytest
 
 from tickgate.hw import bitstream, bitstream_report, tools
-from tickgate.hw.boards import BOARDS, board_named
+from tickgate.hw.boards import BOARDS, Board, board_named
 from tickgate.hw.cli import bitstream as command
 from tickgate.hw.design import Design
 from tickgate.sw.cli.main import main
 from tickgate.sw.spec.errors import UserError
 
-BOARD = dataclasses.replace(board_named("hx8k_b_evn"), core_hz=100_000_000)
+BOARD = dataclasses.replace(board_named("hx8k_b_evn"), core_hz=100_000_000, top="board")
 NETLIST = """
 attribute \\top 1
 module \\top.stage
@@ -120,6 +120,7 @@ def bench(tmp_path, monkeypatch):
     (tmp_path / "stand_in_tools.py").write_text(STAND_IN.format(plan=str(tmp_path / "plan.json")))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(Board, "clocks", {"sync": 100_000_000})
     for name in ("yosys", "nextpnr-ice40", "icepack"):
         monkeypatch.setitem(tools.TOOLS, name, tools.Tool(name, "stand_in_tools"))
     return Bench(tmp_path)
@@ -162,8 +163,16 @@ def test_part_that_lost_its_cells_fails(bench):
     assert bench.build().faults == ()
 
 
+def test_probe_is_not_asked_how_much_of_its_stages_is_left(bench):
+    bench.plan["built"] = 10
+    made = bench.build(board=dataclasses.replace(BOARD, top="probe"))
+    assert made.faults == () and made.parts[0].built == {"LUTs": 10} and made.parts[0].alone == {}
+    assert "The probe uses a part of each stage" in bitstream_report.render(bitstream.as_json(made))
+
+
 def test_clock_of_the_board_that_drives_nothing_fails(bench, monkeypatch):
-    monkeypatch.setattr(type(BOARD), "clocks", {"sync": 100_000_000, "tx": 125_000_000})
+    monkeypatch.setattr(Board, "clocks", {"sync": 100_000_000, "tx": 125_000_000})
+    bench.plan["no_clock"] = True
     assert bench.build().faults == ("clock tx drives nothing that could be timed",)
 
 

@@ -82,6 +82,11 @@ def test_clock_is_named_by_the_boards_name_in_its_net(net, name):
     assert placed.clock_name(net, {"sync": 1, "rx_0": 1}) == name
 
 
+def test_only_clock_that_is_left_names_the_only_net_that_fits_none():
+    assert placed.clock_names(["clocks.boot_clk"], {"sync": 1}) == {"clocks.boot_clk": "sync"}
+    assert placed.clock_names(["x", "y"], {"sync": 1}) == {"x": "x", "y": "y"}
+
+
 def test_crossings_are_those_of_the_last_analysis_and_judged_against_the_receiving_period(folder):
     found = {(c.source, c.sink): c for c in placed.read(1, folder, KNOWN).crossings}
     assert len(found) == 4

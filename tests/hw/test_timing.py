@@ -60,9 +60,7 @@ def test_report_below_the_target_is_not_met(reports):
 
 def test_stage_that_does_not_fit_is_refused_with_the_numbers():
     timing.check_fits("book", PART, {"DP16KD": 208})
-    with pytest.raises(
-        UserError, match="book does not fit .*: it needs 209 block RAMs, of which .* 208: 1 too many"
-    ):
+    with pytest.raises(UserError, match="book does not fit .*: it needs 209 block RAMs, of which .* 208: 1 too many"):
         timing.check_fits("book", PART, {"LUT4": 9000, "DP16KD": 209})
 
 

