@@ -130,8 +130,7 @@ class Device:
     def via(self) -> str:
         """One line on how frames reach the device."""
         return "handed over in this process"
-            "" if self.has_memories else ", to a netlist; levels and orders not dumped"
-        )
+
 
     @property
     def cycle(self) -> int:
