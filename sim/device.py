@@ -131,7 +131,6 @@ class Device:
         """One line on how frames reach the device."""
         return "handed over in this process"
 
-
     @property
     def cycle(self) -> int:
         """Core cycles since the model was made."""

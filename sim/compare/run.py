@@ -199,7 +199,8 @@ def write_reproducer(options: CompareOptions, config: Config, result: CompareRes
 
     def replay(batches: list[Frames]) -> bool:
         again = CompareResult("", {})
-        with replace(options, via=options.via if options.netlist else "").open_device() as device:
+        simulated = replace(options, via=options.via if options.netlist else "")
+        with cast(Device, simulated.open_device()) as device:
             if options.stall:
                 device.stall(options.stall)
             model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
