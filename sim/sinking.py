@@ -26,7 +26,7 @@ _CLOCK = ("clk", "rst")
 _PAYLOAD, _VALID = "__payload", "__valid"
 
 
-@dataclass
+@dataclass(eq=False)
 class _Node:
     """A piece of combinational logic: what it sets, what it reads, its lines as a procedure."""
 
