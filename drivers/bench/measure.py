@@ -226,7 +226,7 @@ class Measurement:
                 with pinned(self.plan.far_cpu):
                     began.set()
                     if path.far is None:
-                        loop.sink_fd(path.fd) if sink else loop.echo_fd(path.fd)
+                        loop.sink_fd(path.fd, path.overhead_bytes) if sink else loop.echo_fd(path.fd)
                     else:
                         loop.sink(path.far) if sink else loop.echo(path.far)
             except PortError as error:
