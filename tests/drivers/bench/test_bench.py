@@ -244,6 +244,23 @@ while True:
 """
 
 
+def test_the_script_builds_xdpsock_from_a_checkout(tmp_path, repository):
+    script = repository / "drivers/bench/xdpsock.sh"
+    compiler = program(
+        tmp_path, "cc",
+        '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nprintf "#!/bin/sh\\necho built\\n" >"$2"\nchmod +x "$2"\n',
+    )  # fmt: skip
+    (tmp_path / "sources/AF_XDP-example").mkdir(parents=True)
+    words = [script, tmp_path / "made", tmp_path / "sources"]
+    done = subprocess.run(words, env={**os.environ, "CC": compiler}, capture_output=True, text=True, check=True)
+    made = done.stdout.strip()
+    assert made == str(tmp_path / "made/xdpsock") and os.access(made, os.X_OK)
+    # Where the limit of locked memory stands, a script in its place starts it with a library in front.
+    lifted = subprocess.run(["sh", "-c", "ulimit -l unlimited"], capture_output=True, check=False).returncode == 0
+    assert ("LD_PRELOAD" in Path(made).read_text()) == (not lifted)
+    assert subprocess.run([script], capture_output=True, check=False).returncode == 2
+
+
 def test_our_own_answer_stands_beside_a_peers(tmp_path):
     need("xdpsock")
     echo = program(tmp_path, "xdpsock", ECHO.format(python=sys.executable))
