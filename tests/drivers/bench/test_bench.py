@@ -23,7 +23,7 @@ from tickgate.drivers.bench import peers, pipeline, report
 from tickgate.drivers.bench import pipeline_far as far
 from tickgate.drivers.bench._loops import CacheLine
 from tickgate.drivers.bench.cli import measured
-from tickgate.drivers.bench.measure import Measurement, Plan, ratio
+from tickgate.drivers.bench.measure import Measurement, Plan, ratio, usual_mean
 from tickgate.drivers.bench.paths import KINDS, Bench
 from tickgate.drivers.errors import MissingRightError, PortError
 from tickgate.sw.cli.main import main
@@ -110,6 +110,14 @@ def test_ratios_are_medians_over_rounds_of_figures_of_one_round():
     mine, base = (made["paths"][name]["round_trip"]["64"]["round_p50_ns"] for name in ("shm", "udp"))
     assert made["paths"]["shm"]["round_trip"]["64"]["ratio"] == pytest.approx(ratio(mine, base))
     assert made["cython"]["path"] == "shm" and made["cython"]["ratio"] > 0
+
+
+def test_the_usual_mean_leaves_the_longest_tenth_out():
+    times = Histogram()
+    assert usual_mean(times) is None
+    for value in [10] * 45 + [20] * 45 + [1_000_000] * 10:
+        times.record(value)
+    assert usual_mean(times) == 15
 
 
 def test_a_run_ends_when_its_time_is_over():
