@@ -11,6 +11,7 @@ from tickgate.drivers._port cimport (
 )
 
 cdef extern from "loops.h" nogil:
+    const unsigned int TG_BENCH_UDP_HEADERS
     const unsigned int TG_BENCH_MIN
     const unsigned int TG_BENCH_MAX
     const int TG_BENCH_TAG_SHIFT
@@ -38,7 +39,8 @@ cdef extern from "loops.h" nogil:
     void tg_bench_sink(
         tg_port *port, const tg_clock *clock, uint64_t tag, const uint32_t *stop, tg_bench_count *count)
     void tg_bench_echo_fd(int fd, const uint32_t *stop, tg_bench_count *count)
-    void tg_bench_sink_fd(int fd, const tg_clock *clock, uint64_t tag, const uint32_t *stop, tg_bench_count *count)
+    void tg_bench_sink_fd(
+        int fd, const tg_clock *clock, uint64_t tag, uint32_t over, const uint32_t *stop, tg_bench_count *count)
     void tg_bench_bounce_back(uint64_t *line, const uint32_t *stop)
     uint64_t tg_bench_bounce(uint64_t *line, const tg_clock *clock, uint64_t trips, uint64_t limit_ns)
 
@@ -208,10 +210,12 @@ cdef class Loop:
         with nogil:
             tg_bench_echo_fd(fd, &self.stopped, &self.count)
 
-    def sink_fd(self, int fd):
-        """As `sink`, at the descriptor of a TAP."""
+    def sink_fd(self, int fd, uint32_t over=0):
+        """As `sink`, at the descriptor of a TAP, where ``over`` bytes of headers are in front of a frame of the port."""
+        if over > TG_BENCH_UDP_HEADERS:
+            raise ValueError(f"over must be at most {TG_BENCH_UDP_HEADERS}, not {over}")
         with nogil:
-            tg_bench_sink_fd(fd, &self.clock.c, self.tag, &self.stopped, &self.count)
+            tg_bench_sink_fd(fd, &self.clock.c, self.tag, over, &self.stopped, &self.count)
 
     cdef const uint8_t *checked(self, Port port, bytes head, uint32_t size) except NULL:
         port.enter()

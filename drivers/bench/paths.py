@@ -33,6 +33,9 @@ ECHO = "xdp-skb"
 #: Numbers of DPDK's devices: a name is taken until the process ends.
 _DEVICES = count()
 
+#: Of a TAP's far end, which is no interface.
+_FAR_MAC = "02:00:00:00:00:02"
+
 Link = Literal["memory", "veth", "tap", "loopback"]
 
 
@@ -58,7 +61,9 @@ KINDS: dict[str, Kind] = {
         Kind(ECHO, "AF_XDP, generic mode", "xdp-skb", "veth"),
         *(Kind(peer.name, peer.label, "xdp-skb", "veth", peer=peer) for peer in PEERS),
         Kind("dpdk", "DPDK, net_af_xdp", "dpdk", "veth"),
+        Kind("tap-udp", "TAP and UDP socket, spinning", "udp", "tap"),
         Kind("tap-packet", "TAP and AF_PACKET", "packet", "tap"),
+        Kind("tap-xdp-skb", "TAP and AF_XDP, generic mode", "xdp-skb", "tap"),
         Kind("tap-xdp", "TAP and AF_XDP, native mode", "xdp-drv", "tap"),
         Kind("tap-dpdk", "TAP and DPDK, net_af_xdp", "dpdk", "tap"),
         Kind("shm", "shared memory", "shm", "memory"),
@@ -166,15 +171,23 @@ class Bench:
         kind = path.kind
         if kind.link == "memory":
             path.near, path.far = (held.enter_context(port) for port in Port.pair(ring=RING))
-        elif kind.backend == "udp":
+        elif kind.backend == "udp" and kind.link != "tap":
             self._join_udp(path, held)
         elif self._spaces is None:
             raise PortError(self._no_spaces)
         elif kind.link == "tap":
-            name = f"bt{next(self._numbers)}"
+            number = next(self._numbers)
+            name = f"bt{number}"
             path.fd = self._spaces[0].tap(name)
             held.callback(os.close, path.fd)
-            path.near = self._port(0, name, kind, held)
+            if kind.backend == "udp":
+                path.overhead_bytes = UDP_HEADERS
+                here, there = ((f"10.{77 + number}.0.{end}", 7000) for end in (1, 2))
+                self._spaces[0].ip("addr", "add", f"{here[0]}/24", "dev", name)
+                self._spaces[0].ip("neigh", "replace", there[0], "lladdr", _FAR_MAC, "dev", name)
+                path.near = self._udp_port(0, {"backend": "udp", "ring": RING, "local": here, "remote": there}, held)
+            else:
+                path.near = self._port(0, name, kind, held)
         else:
             near, far = self._veth()
             path.near = self._port(0, near, kind, held)

@@ -154,7 +154,9 @@ def render(result: dict[str, Any]) -> str:
         parts.append(
             table(["loop", "p50 ns"], [["C", _number(cost["c_p50_ns"])], ["Cython", _number(cost["cython_p50_ns"])]])
         )
-        parts.append(note(f"Median of the ratios of each round: {_number(cost['ratio'], 3)}, over {cost['path']}."))
+        parts.append(
+            note(f"Median of the ratios of each round's means: {_number(cost['ratio'], 3)}, over {cost['path']}.")
+        )
     answers = _answers(result)
     parts += ["<h2>Our own answer against the peers'</h2>", *map(note, answers)] if answers else []
     parts += _pipeline(result)

@@ -311,8 +311,9 @@ def test_a_cable_that_is_pulled_and_plugged_in_again_ends_nothing(link):
         assert process.poll() is None
 
 
-def test_nothing_is_left_of_a_process_that_is_killed():
-    with running("--lock", SEGMENT) as process:
+@pytest.mark.parametrize("link", ["veth", "tap"])
+def test_nothing_is_left_of_a_process_that_is_killed(link):
+    with running("--lock", SEGMENT, "--link", link) as process:
         assert NETNS.exists() and Path(f"/dev/shm/tickgate-{SEGMENT}").exists()
         process.send_signal(signal.SIGKILL)
         process.wait(10)

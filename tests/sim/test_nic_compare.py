@@ -102,10 +102,12 @@ def test_via_that_does_not_exist_is_refused(session, capsys):
     assert "--via takes nic or nic:BACKEND, not 'pigeon'" in capsys.readouterr().err
 
 
-def test_demo_over_the_wire(capsys):
-    assert main(["nic", "--demo", "--size", "small", "--messages", "1000", "--json"]) == 0
+@pytest.mark.parametrize("link, through", [("veth", "(packet, "), ("tap", "(TAP and packet, ")])
+def test_demo_over_the_wire(capsys, link, through):
+    assert main(["nic", "--demo", "--link", link, "--size", "small", "--messages", "1000", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["mismatches"] == 0 and found["orders"] > 0 and "0 lost" in found["notes"][0]
+    assert through in found["notes"][0]
 
 
 def test_real_aapl_file_over_the_wire_equals_the_models(data_dir):

@@ -23,7 +23,7 @@ from tickgate.drivers.bench import peers, pipeline, report
 from tickgate.drivers.bench import pipeline_far as far
 from tickgate.drivers.bench._loops import CacheLine
 from tickgate.drivers.bench.cli import measured
-from tickgate.drivers.bench.measure import Measurement, Plan, ratio
+from tickgate.drivers.bench.measure import Measurement, Plan, ratio, usual_mean
 from tickgate.drivers.bench.paths import KINDS, Bench
 from tickgate.drivers.errors import MissingRightError, PortError
 from tickgate.sw.cli.main import main
@@ -110,6 +110,14 @@ def test_ratios_are_medians_over_rounds_of_figures_of_one_round():
     mine, base = (made["paths"][name]["round_trip"]["64"]["round_p50_ns"] for name in ("shm", "udp"))
     assert made["paths"]["shm"]["round_trip"]["64"]["ratio"] == pytest.approx(ratio(mine, base))
     assert made["cython"]["path"] == "shm" and made["cython"]["ratio"] > 0
+
+
+def test_the_usual_mean_leaves_the_longest_tenth_out():
+    times = Histogram()
+    assert usual_mean(times) is None
+    for value in [10] * 45 + [20] * 45 + [1_000_000] * 10:
+        times.record(value)
+    assert usual_mean(times) == 15
 
 
 def test_a_run_ends_when_its_time_is_over():
@@ -242,6 +250,23 @@ while True:
     if where[2] != socket.PACKET_OUTGOING:
         sock.send(data[6:12] + data[:6] + data[12:])
 """
+
+
+def test_the_script_builds_xdpsock_from_a_checkout(tmp_path, repository):
+    script = repository / "drivers/bench/xdpsock.sh"
+    compiler = program(
+        tmp_path, "cc",
+        '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nprintf "#!/bin/sh\\necho built\\n" >"$2"\nchmod +x "$2"\n',
+    )  # fmt: skip
+    (tmp_path / "sources/AF_XDP-example").mkdir(parents=True)
+    words = [script, tmp_path / "made", tmp_path / "sources"]
+    done = subprocess.run(words, env={**os.environ, "CC": compiler}, capture_output=True, text=True, check=True)
+    made = done.stdout.strip()
+    assert made == str(tmp_path / "made/xdpsock") and os.access(made, os.X_OK)
+    # Where the limit of locked memory stands, a script in its place starts it with a library in front.
+    lifted = subprocess.run(["sh", "-c", "ulimit -l unlimited"], capture_output=True, check=False).returncode == 0
+    assert ("LD_PRELOAD" in Path(made).read_text()) == (not lifted)
+    assert subprocess.run([script], capture_output=True, check=False).returncode == 2
 
 
 def test_our_own_answer_stands_beside_a_peers(tmp_path):
