@@ -65,7 +65,7 @@ def test_stage_that_does_not_fit_is_refused_with_the_numbers():
 
 
 def test_stage_unknown_names_the_stages(tmp_path):
-    with pytest.raises(UserError, match="no stage 'x'; the stages are feed, itch, book"):
+    with pytest.raises(UserError, match="no stage 'x'; the stages are mac, feed, itch"):
         timing.place_and_route("x", sizes_named("small"), PART, 1, tmp_path)
 
 
