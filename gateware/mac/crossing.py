@@ -1,16 +1,14 @@
 """Frame words from one clock domain to another: whole frames, or frames that end with an error."""
 
 from amaranth.hdl import DomainRenamer, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
-from amaranth.lib.fifo import AsyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.layouts import FRAME, elastic, flow
+from tickgate.gateware.mac.gray import GrayFifo
 from tickgate.sw.spec.events import FRAME_WORD
 
-#: Words that a crossing holds; a frame of up to 128 bytes is taken at a word a cycle.
-DEPTH = 16
 #: What ends a frame of which the rest was lost: one byte that means nothing.
 ABORT = {"data": 0, "count": 1, "last": 1, "error": 1}
 
@@ -76,9 +74,7 @@ class Crossing(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = fifo = AsyncFIFO(
-            width=FRAME.size, depth=DEPTH, w_domain=self._w, r_domain=self._r, exact_depth=True
-        )
+        m.submodules.fifo = fifo = GrayFifo(FRAME, self._w, self._r)
         begins, begins_next, between = Signal(init=1), Signal(), Signal(init=1)
         m.d.comb += [
             fifo.w_data.eq(self.i.payload),
@@ -91,16 +87,15 @@ class Crossing(wiring.Component):
 
         # A reader that comes out of reset knows that the next word begins a frame when the FIFO is empty between two
         # frames, or behind a last word.
-        known, inside, owes, idle = Signal(), Signal(), Signal(), Signal()
+        known, ended, inside, owes, idle = Signal(), Signal(), Signal(), Signal(), Signal()
         m.submodules.idle = FFSynchronizer(between, idle, o_domain=self._r)
-        passes = fifo.r_rdy & known & ~owes
         m.d.comb += [
-            self.o.valid.eq(passes | owes),
-            self.o.payload.eq(Mux(owes, FRAME.const(ABORT).as_value(), fifo.r_data)),
-            fifo.r_en.eq(~owes & (self.o.ready | ~known)),
+            self.o.valid.eq((fifo.r_rdy & known) | owes),
+            self.o.payload.eq(Mux(owes, FRAME.const(ABORT).as_value(), fifo.r_data.as_value())),
+            fifo.r_en.eq(Mux(known, self.o.ready & ~owes, ~ended)),
         ]
-        word_ends = fifo.r_rdy & data.View(FRAME, fifo.r_data).last
-        with m.If(word_ends | (~fifo.r_rdy & idle) | fifo.r_rst):
+        m.d[self._r] += ended.eq(~known & ~ended & fifo.r_rdy & fifo.r_data.last)
+        with m.If(ended | (~fifo.r_rdy & idle) | fifo.r_rst):
             m.d[self._r] += known.eq(1)
         with m.If(self.o.valid & self.o.ready):
             m.d[self._r] += [inside.eq(~self.o.payload.last), owes.eq(0)]

@@ -95,9 +95,11 @@ class Transmit(wiring.Component):
                 m.d.sync += sent.eq(sent + 1)
             return enough | (sent == least - 1)
 
+        dropped = Signal()  # the last of them was, in the cycle before
+        m.d.sync += dropped.eq(drops & ~dropped & self.i.valid & self.i.payload.last)
         with m.If(drops):
-            m.d.comb += self.i.ready.eq(1)
-            with m.If(self.i.valid & self.i.payload.last):
+            m.d.comb += self.i.ready.eq(~dropped)
+            with m.If(dropped):
                 m.d.sync += drops.eq(0)
         with m.FSM():
             with m.State("Idle"):

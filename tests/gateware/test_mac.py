@@ -8,7 +8,8 @@ from amaranth.hdl import ClockDomain, Module, Signal
 from amaranth.sim import DomainReset, Simulator
 
 from tickgate.gateware.mac.crc import CRC_INIT, crc32_step
-from tickgate.gateware.mac.crossing import DEPTH, Spill
+from tickgate.gateware.mac.crossing import Spill
+from tickgate.gateware.mac.gray import DEPTH
 from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.mac.receive import RECEIVE_EVENTS, Receive
 from tickgate.gateware.mac.store import Store
