@@ -77,13 +77,11 @@ def _network(board: Board) -> str:
 
 def _all(boards: list[Board]) -> None:
     table = Table(title="Boards, none of them tried on silicon")
-    for column in ("board", "Ethernet", "core MHz", "slots/ orders/ levels", "console", "state"):
-        table.add_column(column, no_wrap=column in ("board", "state"))
+    for column in ("board", "Ethernet", "core MHz", "slots/ orders/ levels", "state"):
+        table.add_column(column, no_wrap=column != "slots/ orders/ levels")
     for board in boards:
         core_mhz = f"{board.core_hz / 1e6:g}"
-        table.add_row(
-            board.name, _network(board), core_mhz, _sizes(board), "UART" if board.uart_baud else "-", board.status
-        )
+        table.add_row(board.name, _network(board), core_mhz, _sizes(board), board.status)
     Console().print(table)
 
 
