@@ -7,23 +7,19 @@ from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import connect
 
-from tickgate.gateware.board.arbiter import PRIORITY, CopyStore, EthertypeFilter, PortArbiter
 from tickgate.gateware.board.clocks import Clocks, add_domains
 from tickgate.gateware.board.console import Console
 from tickgate.gateware.board.description import Described
 from tickgate.gateware.board.lights import Lights
 from tickgate.gateware.board.mdio import MDC_HZ, PhySetup
 from tickgate.gateware.board.ports import PORTS
+from tickgate.gateware.board.roles import Roles
 from tickgate.gateware.board.uart import UartReceiver, UartTransmitter, bit_cycles
 from tickgate.gateware.top import Top
-from tickgate.sw.spec.control import ETHERTYPE
 
 
 class BoardTop(Elaboratable):
     """The whole device on a board.
-
-    Frames of a port reach the feed lines that have a role on it without a cycle in between, whatever they are; the
-    control role gets those of its EtherType. Each port has an arbiter for what leaves on it.
 
     Parameters
     ----------
@@ -56,57 +52,26 @@ class BoardTop(Elaboratable):
             core_clock_hz=board.core_hz,
             macs=sum(port.mode != "words" for port in board.ports),
         )
+        m.submodules.roles = roles = Roles(board.roles)
+        roles.attach(m, device)
         if board.phy_clock:
             m.submodules.phy_clock = pin = io.Buffer("o", platform.request(board.phy_clock, 0, dir="-"))
             m.d.comb += pin.o.eq(clocks.phy_reference)
         link = Signal(2)
         pads = [platform.request(p.resource, p.number, dir="-") for p in board.ports]
-        ports, counted = [], 0
+        counted = 0
         for number, port in enumerate(board.ports):
             made = PORTS[port.mode](number, port, pads[number], clocks)
             m.submodules[f"port_{number}"] = made
+            connect(m, made.o, getattr(roles, f"rx_{number}"))
+            connect(m, getattr(roles, f"tx_{number}"), made.i)
             if made.mac:
                 m.d.comb += getattr(device, f"counters_mac{counted}").eq(made.mac.counters)
                 counted += 1
-            ports.append(made)
-        self._receive(m, device, ports)
-        self._transmit(m, device, ports)
         self._manage(m, clocks, pads, link, platform)
         self._lights(m, device, link, platform)
         self._console(m, device, platform)
         return m
-
-    def _receive(self, m, device, ports):
-        """Frames of the ports to the roles."""
-        roles = self._board.roles
-        for role, line in (("feed_a", device.i_a), ("feed_b", device.i_b)):
-            if role in roles:
-                port = ports[roles[role]].o
-                m.d.comb += [line.valid.eq(port.valid), line.payload.eq(port.payload)]
-        m.submodules.control_filter = only = EthertypeFilter(ETHERTYPE)
-        port = ports[roles["control"]].o
-        m.d.comb += [only.i.valid.eq(port.valid), only.i.payload.eq(port.payload)]
-        connect(m, only.o, device.i_control)
-
-    def _transmit(self, m, device, ports):
-        """What the roles send to their ports."""
-        roles = self._board.roles
-        senders = {"orders": device.o_orders, "control": device.o_control, "telemetry": device.o_telemetry}
-        where = {"orders": roles["orders"], "control": roles["control"], "telemetry": roles["control"]}
-        if roles["orders"] != roles["control"]:
-            # On a port of its own the host sees what left; on a shared one the frame itself passes by it.
-            m.submodules.copies = copies = CopyStore()
-            connect(m, device.o_copy, copies.i)
-            senders["copy"], where["copy"] = copies.o, roles["control"]
-        for number, port in enumerate(ports):
-            names = tuple(name for name in PRIORITY if where.get(name) == number)
-            if not names:
-                continue
-            arbiter = PortArbiter(names)
-            m.submodules[f"arbiter_{number}"] = arbiter
-            for name in names:
-                connect(m, senders[name], getattr(arbiter, f"i_{name}"))
-            connect(m, arbiter.o, port.i)
 
     def _manage(self, m, clocks, pads, link, platform):
         """Resets, MDIO and links of the PHYs, in `boot`."""
