@@ -24,7 +24,7 @@ _STEP_KINDS = (("carry cell", re.compile(r"CCU2C|SB_CARRY")), ("block RAM", re.c
                ("multiplier", re.compile(r"MULT18X18D|SB_MAC16")))  # fmt: skip
 
 #: What helps where a design does not fit.
-SMALLER = "make its `sizes` in hw/boards.py smaller"
+SMALLER = "choose smaller `sizes` for it in hw/boards.py"
 #: What the resources of a device are called, by what nextpnr calls them.
 RESOURCES = {
     "TRELLIS_COMB": "LUTs",
