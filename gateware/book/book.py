@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.front import Front
+from tickgate.gateware.book.hashing import table_shape
 from tickgate.gateware.book.levels import LEVEL_ANSWER_STAGE, Levels
 from tickgate.gateware.book.news import keep_slots
 from tickgate.gateware.book.pricing import LEVEL_STAGES, PriceToLevel, shortened, window_layout
@@ -279,7 +280,7 @@ class Book(wiring.Component):
             after.price_e4.eq(Mux(add, pipe.get("price_e4", at), old.price_e4)),
             after.qty.eq(Mux(add, qty, old.qty - qty)),
             table.after.eq(after),
-            levels.valid.eq(pipe.get("valid", at)),
+            levels.valid.eq(pipe.get("valid", at) & ~pipe.get("every_slot", at)),
             levels.slot.eq(slot),
             # An add's level number is right wherever it is used: then the price is placed.
             levels.side.eq(Mux(add, side, old.side)),
@@ -331,7 +332,7 @@ class Book(wiring.Component):
     def _count(self, m, pipe):
         """Stage 8: orders without a level, counted a side; wide enough that a count never wraps."""
         at = FINAL_STAGE - 2
-        bits = (self._sizes.orders + self._sizes.stash).bit_length()
+        bits = (table_shape(self._sizes).entries + self._sizes.stash).bit_length()
         counts = data.StructLayout({"far": bits, "off": bits})
         slot = pipe.get("slot", at)
         before = at - 1

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.book.hashing import index_bits
+from tickgate.gateware.book.hashing import table_shape
 from tickgate.gateware.book.levels import group_bits
 from tickgate.gateware.lib.layouts import elastic
 from tickgate.gateware.lib.logic import first_one
@@ -44,7 +44,7 @@ def operation_layout(sizes: Sizes) -> data.StructLayout:
 
 def sweep_rows(sizes: Sizes) -> int:
     """Rows of the longest memory that is swept."""
-    return max(1 << index_bits(sizes), 2 * sizes.slots * group_bits(sizes))
+    return max(1 << table_shape(sizes).index_bits, 2 * sizes.slots * group_bits(sizes))
 
 
 class Front(wiring.Component):

@@ -44,7 +44,7 @@ class Levels(wiring.Component):
 
     Members
     -------
-    valid: In(1), stage 0: an operation may begin.
+    valid: In(1), stage 0: an operation may begin; never in two cycles running.
     slot: In(slot_bits), stage 0.
     side: In(1), stage 0.
     level: In(level_bits), stage 0.
@@ -124,6 +124,8 @@ class Levels(wiring.Component):
         m.submodules.summary, m.submodules.firsts = summary, firsts
         shares_write, words_write = shares.write_port(), words.write_port()
         summary_write, firsts_write = summary.write_port(), firsts.write_port(granularity=low_bits)
+        # Shares have two ports, as a block RAM has, and no second copy: the other level is read in stage 3, and its port
+        # writes in stage 4. The next operation reads there in stage 5 at the earliest.
         shares_read, other_read, word_read = shares.read_port(), shares.read_port(), words.read_port()
         summary_read, firsts_read = summary.read_port(domain="comb"), firsts.read_port(domain="comb")
 
@@ -188,7 +190,10 @@ class Levels(wiring.Component):
         past_word = pipe.put("past_word", last_rest | Mux(last_any, last_here, 0), 1)
         pipe.put("past_level", (past_word & here).any(), 1)
         pipe.put("word_read", word_read.data, 1)
-        pipe.put("old_shares", Mux(same_level, last_qty, shares_read.data), 1)
+        # The operation before the last one writes while this one reads, if it is in stage 5 now.
+        written, written_qty = Signal(), Signal(LEVEL_QTY_BITS)
+        kept_shares = Mux(same_level, last_qty, written_qty)
+        pipe.put("old_shares", Mux(same_level | written, kept_shares, shares_read.data), 1)
 
         # Stage 2: the level itself; the first other level of its word; the first one of the other word.
         key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
@@ -236,9 +241,6 @@ class Levels(wiring.Component):
             firsts_write.addr.eq(Cat(group[2:], key)),
             firsts_write.data.eq(Mux(pipe.get("own_first", 3), rank[:low_bits], near).replicate(4)),
             firsts_write.en.eq(Mux(pipe.get("go", 3), _one_hot(group[:2], 4), 0)),
-            shares_write.addr.eq(Cat(rank, key)),
-            shares_write.data.eq(pipe.get("after", 3)),
-            shares_write.en.eq(pipe.get("go", 3)),
             words_write.addr.eq(Cat(group, key)),
             words_write.data.eq(pipe.get("rest", 3) | Mux(pipe.get("is_any", 3), pipe.get("here", 3), 0)),
             words_write.en.eq(pipe.get("go", 3) | self.sweep),
@@ -260,7 +262,16 @@ class Levels(wiring.Component):
             other_exists = other_exists & pipe.get("is_any", 3)
         pipe.put("other_rank", other_rank, 3)
         pipe.put("other", other_exists, 3)
-        m.d.comb += [other_read.addr.eq(Cat(pipe.get("other_rank", 3), key)), other_read.en.eq(pipe.get("valid", 3))]
+        either = Signal(len(other_read.addr))
+        writes = pipe.get("go", 4)
+        m.d.comb += [
+            either.eq(Mux(writes, Cat(pipe.get("rank", 4), pipe.get("key", 4)), Cat(pipe.get("other_rank", 3), key))),
+            other_read.addr.eq(either),
+            other_read.en.eq(pipe.get("valid", 3)),
+            shares_write.addr.eq(either),
+            shares_write.data.eq(pipe.get("after", 4)),
+            shares_write.en.eq(writes),
+        ]
 
         # Stage 4: its shares and its price.
         side = pipe.get("key", 4)[-1]
@@ -271,6 +282,8 @@ class Levels(wiring.Component):
 
         # Stage 5: the answer.
         m.d.comb += [
+            written.eq(pipe.get("go", 5) & (Cat(pipe.get("rank", 5), pipe.get("key", 5)) == Cat(pipe.get("rank", 1), pipe.get("key", 1)))),
+            written_qty.eq(pipe.get("after", 5)),
             self.before.eq(pipe.get("before", 5)),
             self.after.eq(pipe.get("after", 5)),
             self.any.eq(pipe.get("is_any", 5)),

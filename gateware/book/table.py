@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.book.hashing import BANKS, REFERENCE_BITS, WAYS, fold_masks, index_bits
+from tickgate.gateware.book.hashing import REFERENCE_BITS, fold_masks, table_shape
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.logic import first_alone, one_hot_mux
 from tickgate.gateware.lib.pipe import Pipe
@@ -26,7 +26,7 @@ def order_layout(sizes: Sizes) -> data.StructLayout:
 
 def way_layout(sizes: Sizes) -> data.StructLayout:
     """One row of one way of a bank: the rest of the reference, the order, and whether there is one."""
-    return data.StructLayout({"tag": REFERENCE_BITS - index_bits(sizes), "order": order_layout(sizes), "present": 1})
+    return data.StructLayout({"tag": REFERENCE_BITS - table_shape(sizes).index_bits, "order": order_layout(sizes), "present": 1})
 
 
 class OrderTable(wiring.Component):
@@ -34,7 +34,7 @@ class OrderTable(wiring.Component):
 
     A reference enters in stage 0; in stage 5 `found`, `order` and `room` answer for it, after the effects of every
     operation before it, and the same cycle's `add`, `take` and `drop` say what becomes of it. An order stands in the
-    least loaded of its four rows, or in the stash when all four are full.
+    least loaded of its rows, or in the stash when all of them are full.
 
     Memory is read in stage 1 and written in stage 6. What the two operations before have done is therefore taken from
     registers: their order where the reference is the same, their place where the row is the same. A way written in the
@@ -61,7 +61,7 @@ class OrderTable(wiring.Component):
     drop: In(1), stage 5: it goes; only with `take`.
     after: In(order_layout(sizes)), stage 5.
     sweep: In(1), empties the row `sweep_row` of every way, and the stash; only while no operation changes anything.
-    sweep_row: In(index_bits(sizes)).
+    sweep_row: In(index_bits of the table's shape).
 
     Raises
     ------
@@ -93,21 +93,22 @@ class OrderTable(wiring.Component):
                 "drop": In(1),
                 "after": In(order),
                 "sweep": In(1),
-                "sweep_row": In(index_bits(sizes)),
+                "sweep_row": In(table_shape(sizes).index_bits),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         pipe = Pipe(m, valid="valid")
-        order, width, stash = order_layout(self._sizes), index_bits(self._sizes), self._sizes.stash
-        ways = BANKS * WAYS
+        order, shape, stash = order_layout(self._sizes), table_shape(self._sizes), self._sizes.stash
+        banks, bank_ways, width = shape
+        ways = banks * bank_ways
 
         # Stage 0: the row in each bank.
         valid = pipe.put("valid", self.i_valid, 0, reset=True)
         pipe.put("use", self.use, 1)
         pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0)
-        for bank, masks in enumerate(fold_masks(width)):
+        for bank, masks in enumerate(fold_masks(shape)):
             # Two sets of hashes, then a choice: shorter than a choice in front of one.
             rows = [
                 Cat(Cat(reference[bit], reference[width:] & mask).xor() for bit, mask in enumerate(masks))
@@ -117,12 +118,12 @@ class OrderTable(wiring.Component):
 
         # Stage 1: is it the reference, or a row, of one of the two operations before?
         reference = pipe.get("reference", 1)
-        rows = [pipe.get(f"row{bank}", 1) for bank in range(BANKS)]
+        rows = [pipe.get(f"row{bank}", 1) for bank in range(banks)]
         pasts = []
         for age in range(2):
             past: dict[Any, Any] = {"use": Signal(name=f"past{age}_use")}
             past["reference"] = Signal(REFERENCE_BITS, reset_less=True)
-            past |= {bank: Signal(width, reset_less=True, name=f"past{age}_row{bank}") for bank in range(BANKS)}
+            past |= {bank: Signal(width, reset_less=True, name=f"past{age}_row{bank}") for bank in range(banks)}
             pasts.append(past)
             same = past["use"] & pipe.get("use", 1) & (past["reference"] == reference)
             if age == 0 and "order_forward_lost" in self._faults:
@@ -150,11 +151,11 @@ class OrderTable(wiring.Component):
         write_row = []
         write_way = Signal(ways)
         write_data = Signal(wide)
-        for bank in range(BANKS):
+        for bank in range(banks):
             pipe.put(f"write_row{bank}", Mux(self.sweep, self.sweep_row, pipe.get(f"row{bank}", 5)), 5, always=True)
             write_row.append(pipe.get(f"write_row{bank}", 6))
             pipe.put(
-                f"written{bank}", write_way.word_select(bank, WAYS) & (write_row[bank] == rows[bank]).replicate(WAYS), 1
+                f"written{bank}", write_way.word_select(bank, bank_ways) & (write_row[bank] == rows[bank]).replicate(bank_ways), 1
             )
         read = []
         for way in range(ways):
@@ -163,16 +164,16 @@ class OrderTable(wiring.Component):
             write_port = memory.write_port()
             read_port = memory.read_port()
             m.d.comb += [
-                read_port.addr.eq(rows[way // WAYS]),
+                read_port.addr.eq(rows[way // bank_ways]),
                 read_port.en.eq(pipe.get("valid", 1)),
-                write_port.addr.eq(write_row[way // WAYS]),
+                write_port.addr.eq(write_row[way // bank_ways]),
                 write_port.data.eq(write_data),
                 write_port.en.eq(write_way[way]),
             ]
             captured = data.View(wide, pipe.put(f"read{way}", read_port.data.as_value(), 2))
             captured = data.View(wide, pipe.get(f"read{way}", 3))
             read.append(captured)
-            pipe.put(f"asked{way}", fresh & ~pipe.get(f"written{way // WAYS}", 2)[way % WAYS], 2)
+            pipe.put(f"asked{way}", fresh & ~pipe.get(f"written{way // bank_ways}", 2)[way % bank_ways], 2)
             hit = captured.present & (captured.tag == pipe.get("reference", 3)[width:])
             pipe.put(f"hit{way}", hit & pipe.get(f"asked{way}", 3), 3)
             pipe.put(f"order{way}", captured.order.as_value(), 3)
@@ -215,9 +216,9 @@ class OrderTable(wiring.Component):
         # How full is each row (bit n: at most n), and which of its ways would be next? The least loaded row takes
         # an add, the first bank among equals.
         free_ways, loads = [], []
-        for bank in range(BANKS):
+        for bank in range(banks):
             taken = []
-            for way in range(bank * WAYS, (bank + 1) * WAYS):
+            for way in range(bank * bank_ways, (bank + 1) * bank_ways):
                 bit = pipe.get(f"present{way}", 4)
                 for age in (1,) if "way_taken_twice" in self._faults else (1, 0):
                     here = pipe.get(f"same{age}_row{bank}", 4) & past_way[age][way]
@@ -227,22 +228,22 @@ class OrderTable(wiring.Component):
             free = ~Cat(taken)
             pipe.put(f"free{bank}", first_alone(free), 4)
             free_ways.append(pipe.get(f"free{bank}", 5))
-            load_of = Array(Const(-1 << bits.bit_count(), WAYS) for bits in range(1 << WAYS))[Cat(taken)]
-            loads.append([pipe.put(f"load{bank}_{load}", load_of[load], 4) for load in range(WAYS)])
-        for load in range(WAYS):
+            load_of = Array(Const(-1 << bits.bit_count(), bank_ways) for bits in range(1 << bank_ways))[Cat(taken)]
+            loads.append([pipe.put(f"load{bank}_{load}", load_of[load], 4) for load in range(bank_ways)])
+        for load in range(bank_ways):
             pipe.put(f"any_{load}", Cat(bank[load] for bank in loads).any(), 4)
         # The stash's presence bits do not change between stages 4 and 5 of one operation.
         pipe.put("free_entry", first_alone(~kept_present), 4)
         pipe.put("free_any", ~kept_present.all(), 4)
 
         # Stage 5: answer.
-        fits = pipe.get(f"any_{WAYS - 1}", 5)
+        fits = pipe.get(f"any_{bank_ways - 1}", 5)
         least = Const(0)
-        for load in reversed(range(WAYS)):
-            these = Cat(pipe.get(f"load{bank}_{load}", 5) for bank in range(BANKS))
+        for load in reversed(range(bank_ways)):
+            these = Cat(pipe.get(f"load{bank}_{load}", 5) for bank in range(banks))
             least = Mux(pipe.get(f"any_{load}", 5), these, least)
         least = first_alone(least)
-        new_way = Cat(Mux(least[bank], free_ways[bank], 0) for bank in range(BANKS))
+        new_way = Cat(Mux(least[bank], free_ways[bank], 0) for bank in range(banks))
         new_entry = Mux(fits, 0, pipe.get("free_entry", 5))
         m.d.comb += [
             self.found.eq(found),
