@@ -152,15 +152,18 @@ class Book(wiring.Component):
             self._levels.sweep_row.eq(front.sweep_row),
         ]
         valid = pipe.put("valid", front.valid, 0, reset=True)
+        # The first registers load a little too often, so that they need not wait for whether an operation enters.
+        pipe.put("enters", front.enters, 0, reset=True)
         for name in front.op.shape().members:
             if name not in ("add", "take"):
-                pipe.put(name, front.op[name], 0)
+                pipe.put(name, front.op[name], 0, when="enters")
         # While tables are swept an order event is nobody's.
         for name in ("add", "take"):
-            pipe.put(f"wants_{name}", front.op[name], 0)
+            pipe.put(f"wants_{name}", front.op[name], 0, when="enters")
             pipe.put(name, pipe.get(f"wants_{name}", 1) & ~pipe.get("dropped", 1), 1)
         m.d.comb += [
             self._table.i_valid.eq(valid & ~front.op.every_slot),  # which may come in every cycle
+            self._table.enters.eq(front.enters),
             self._table.use.eq(pipe.get("add", 1) | pipe.get("take", 1)),
             self._table.i_reference.eq(front.reference),
             self._table.i_second.eq(front.second),

@@ -68,6 +68,7 @@ class Front(wiring.Component):
     refresh: In(1), pulse: tell the state of `refresh_slot` when there is room.
     refresh_slot: In(7).
     valid: Out(1), an operation enters.
+    enters: Out(1), one may: it is 1 wherever `valid` is, and known earlier.
     op: Out(operation_layout(sizes)), the operation.
     second: Out(1), it is the second half of a REPLACE.
     reference: Out(64), the order's reference that it looks for, but for a second half.
@@ -87,6 +88,7 @@ class Front(wiring.Component):
                 "refresh": In(1),
                 "refresh_slot": In(7),
                 "valid": Out(1),
+                "enters": Out(1),
                 "op": Out(operation_layout(sizes)),
                 "second": Out(1),
                 "reference": Out(64),
@@ -125,57 +127,63 @@ class Front(wiring.Component):
         start = Signal()
         m.d.sync += wide.eq(taken & event.every_slot)
         m.d.sync += second.eq(halved & ~second)
+        # What an operation carries does not wait for whether there is one: where none enters, nothing looks at it. News
+        # come when no event may be taken, an update of a slot when there is none.
+        refreshes = open_ & refresh_any & ~sweeping & ~urgent & ~self.i.valid
+        order_event = Signal(operation_layout(self._sizes))
+        for name in ("kind", "notice", "slot", "every_slot", "side", "bad_side", "price_e4", "state_op", "state_bits"):
+            m.d.comb += order_event[name].eq(event[name])
+        replace = event.kind == EventKind.REPLACE
+        m.d.comb += [
+            order_event.qty.eq(event.quantity),
+            order_event.dropped.eq(order & busy.bit_select(event.slot[: self._sizes.slot_bits], 1)),
+            order_event.add.eq(event.kind == EventKind.ADD),
+            order_event.take.eq(order & (event.kind != EventKind.ADD)),
+            order_event.first.eq(replace),
+        ]
+        with m.If(self.i.valid & open_):
+            m.d.sync += [held.eq(order_event), self.second_reference.eq(event.new_reference)]
+        m.d.comb += [
+            self.enters.eq(second | self.i.valid | urgent | refresh_any),
+            self.valid.eq(second | taken | (open_ & urgent) | refreshes),
+        ]
         with m.If(second):
-            m.d.comb += [
-                self.valid.eq(1),
-                op.eq(held),
-                op.first.eq(0),
-                op.second.eq(1),
-                op.take.eq(0),
-                op.add.eq(held.take),
-            ]
-            m.d.sync += halved.eq(0)
-        with m.Elif(open_ & urgent):
+            m.d.comb += [op.eq(held), op.first.eq(0), op.second.eq(1), op.take.eq(0), op.add.eq(held.take)]
+        with m.Elif(urgent):
             # A clear behind a lost event waits its turn.
             m.d.comb += [
-                self.valid.eq(1),
                 op.own.eq(1),
                 op.every_slot.eq(1),
                 op.kind.eq(EventKind.NOTICE),
                 op.lost.eq(lost_due),
                 op.cleared.eq(~lost_due),
-                start.eq(~lost_due),
             ]
+        with m.Elif(self.i.valid):
+            m.d.comb += op.eq(order_event)
+        with m.Else():
+            m.d.comb += [
+                op.own.eq(1),
+                op.kind.eq(EventKind.OTHER),
+                op.slot.eq(refresh_slot),
+                op.swept.eq(busy.bit_select(refresh_slot, 1)),
+            ]
+        # The payload stands where nothing else is told: one choice less for the wide fields.
+        for name in ("side", "bad_side", "qty", "price_e4", "state_op", "state_bits", "notice"):
+            m.d.comb += op[name].eq(Mux(second, held[name], order_event[name]))
+
+        with m.If(second):
+            m.d.sync += halved.eq(0)
+        with m.Elif(open_ & urgent):
+            m.d.comb += start.eq(~lost_due)
             m.d.sync += [wait.eq(1), open_.eq(0)]
             with m.If(lost_due):
                 m.d.sync += lost_due.eq(0)
             with m.Else():
                 m.d.sync += clear_due.eq(0)
         with m.Elif(taken):
-            dropped = order & busy.bit_select(event.slot[: self._sizes.slot_bits], 1)
-            replace = event.kind == EventKind.REPLACE
-            for name in ("kind", "notice", "slot", "every_slot", "side", "bad_side", "price_e4", "state_op"):
-                m.d.comb += op[name].eq(event[name])
-            m.d.comb += [
-                self.valid.eq(1),
-                op.qty.eq(event.quantity),
-                op.state_bits.eq(event.state_bits),
-                op.dropped.eq(dropped),
-                op.add.eq(event.kind == EventKind.ADD),
-                op.take.eq(order & (event.kind != EventKind.ADD)),
-                op.first.eq(replace),
-                start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION)),
-            ]
-            m.d.sync += [wait.eq(Mux(replace, 3, 1)), open_.eq(0), halved.eq(replace), held.eq(op)]
-            m.d.sync += self.second_reference.eq(event.new_reference)
-        with m.Elif(open_ & refresh_any & ~sweeping):
-            m.d.comb += [
-                self.valid.eq(1),
-                op.own.eq(1),
-                op.kind.eq(EventKind.OTHER),
-                op.slot.eq(refresh_slot),
-                op.swept.eq(busy.bit_select(refresh_slot, 1)),
-            ]
+            m.d.comb += start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION))
+            m.d.sync += [wait.eq(Mux(replace, 3, 1)), open_.eq(0), halved.eq(replace)]
+        with m.Elif(refreshes):
             m.d.sync += [
                 wait.eq(1),
                 open_.eq(0),

@@ -138,8 +138,12 @@ class Levels(wiring.Component):
         last_rest = Signal(word, reset_less=True)  # the other levels of its word
         last_group = Signal(groups, reset_less=True)
         last_qty = Signal(LEVEL_QTY_BITS, reset_less=True)
-        last_any = Signal(reset_less=True)  # the level has shares
-        last_word_any = Signal(reset_less=True)  # its word has levels
+        # Whether the level has shares, and its word levels, is worked out over two cycles: what is found of it in the
+        # first one stands here, and one more gate tells. (For an add the first of these bits is set.)
+        last_left = Signal(3, reset_less=True)
+        last_near_any = Signal(reset_less=True)  # another level of its word has shares
+        last_any, last_word_any = Signal(), Signal()
+        m.d.comb += [last_any.eq(last_left.any()), last_word_any.eq(Cat(last_left, last_near_any).any())]
 
         # Stage 0: bids are ranked from the top. The operation before is in stage 2 at the latest.
         key = pipe.put("key", Cat(self.slot, self.side), 0)
@@ -181,14 +185,15 @@ class Levels(wiring.Component):
         here = pipe.put("here", _one_hot(rank[:low_bits], word), 1)
         pipe.put("ahead", Array(Const((1 << bit) - 1, word) for bit in range(word))[rank[:low_bits]], 1)
         same_word = same_key & (last_rank[low_bits:] == rank[low_bits:])
-        if "word_forward_lost" in self._faults:
-            same_word = Const(0)
-        same_level = same_key & (last_rank == rank)
+        same_rank = last_rank[:low_bits] == rank[:low_bits]
+        same_level = same_word & same_rank
         if "level_forward_lost" in self._faults:
             same_level = Const(0)
+        if "word_forward_lost" in self._faults:
+            same_word = Const(0)
         pipe.put("same_word", same_word, 1)
         past_word = pipe.put("past_word", last_rest | Mux(last_any, last_here, 0), 1)
-        pipe.put("past_level", (past_word & here).any(), 1)
+        pipe.put("past_level", Mux(same_rank, last_any, last_rest.bit_select(rank[:low_bits], 1)), 1)
         pipe.put("word_read", word_read.data, 1)
         # The operation before the last one writes while this one reads, if it is in stage 5 now.
         written, written_qty = Signal(), Signal(LEVEL_QTY_BITS)
@@ -202,21 +207,22 @@ class Levels(wiring.Component):
         was_any = Mux(pipe.get("same_word", 2), pipe.get("past_level", 2), (pipe.get("word_read", 2) & here).any())
         after = Signal(LEVEL_QTY_BITS)
         m.d.comb += after.eq(Mux(add, Mux(was_any, old_shares + qty, qty), old_shares - qty))
-        is_any = add | (old_shares ^ qty).any()  # no comparison: it would share the carries of the difference
+        # Nothing is left where all shares are taken. No comparison: it would share the carries of the difference. It is
+        # found in two halves, which the next stage puts together.
+        differs = old_shares ^ qty
+        half = LEVEL_QTY_BITS // 2
+        left = pipe.put("left", Cat(add, differs[:half].any(), differs[half:].any()), 2)
         rest = pipe.put("rest", current_word & ~here, 2)
         near_any, near_chunk, near_lows = chunked_first(rest)
-        word_any = near_any | is_any
         pipe.put("near_any", near_any, 2)
         pipe.put("near_chunk", near_chunk, 2)
         pipe.put("near_lows", near_lows, 2)
-        pipe.put("own_first", is_any & ~(current_word & pipe.get("ahead", 2)).any(), 2)
+        pipe.put("none_ahead", ~(current_word & pipe.get("ahead", 2)).any(), 2)
         other_chunk = pipe.get("other_chunk", 2)
         other_group = pipe.put("other_group", chunk_first(other_chunk, pipe.get("other_lows", 2)), 2)
         pipe.put("near_first", ~pipe.get("other_any", 2) | (rank[low_bits:] < other_group), 2)
         pipe.put("before", Mux(was_any, old_shares, 0), 2)
         pipe.put("after", after, 2)
-        pipe.put("is_any", is_any, 2)
-        pipe.put("word_any", word_any, 2)
         m.d.comb += firsts_read.addr.eq(Cat(other_chunk, key))
         pipe.put("far", firsts_read.data.word_select(other_group[:2], low_bits), 2)
         with m.If(pipe.get("go", 2)):
@@ -228,24 +234,27 @@ class Levels(wiring.Component):
                 last_rest.eq(rest),
                 last_group.eq(pipe.get("group", 2)),
                 last_qty.eq(after),
-                last_any.eq(is_any),
-                last_word_any.eq(word_any),
+                last_left.eq(left),
+                last_near_any.eq(near_any),
             ]
         with m.If(self.sweep):
             m.d.sync += last_valid.eq(0)
 
         # Stage 3: write; choose the best other level and ask for its shares.
+        is_any = pipe.put("is_any", pipe.get("left", 3).any(), 3)
+        word_any = is_any | pipe.get("near_any", 3)
+        own_first = is_any & pipe.get("none_ahead", 3)
         key, rank = pipe.get("key", 3), pipe.get("rank", 3)
         group, near = rank[low_bits:], chunk_first(pipe.get("near_chunk", 3), pipe.get("near_lows", 3))
         m.d.comb += [
             firsts_write.addr.eq(Cat(group[2:], key)),
-            firsts_write.data.eq(Mux(pipe.get("own_first", 3), rank[:low_bits], near).replicate(4)),
+            firsts_write.data.eq(Mux(own_first, rank[:low_bits], near).replicate(4)),
             firsts_write.en.eq(Mux(pipe.get("go", 3), _one_hot(group[:2], 4), 0)),
             words_write.addr.eq(Cat(group, key)),
-            words_write.data.eq(pipe.get("rest", 3) | Mux(pipe.get("is_any", 3), pipe.get("here", 3), 0)),
+            words_write.data.eq(pipe.get("rest", 3) | Mux(is_any, pipe.get("here", 3), 0)),
             words_write.en.eq(pipe.get("go", 3) | self.sweep),
             summary_write.addr.eq(key),
-            summary_write.data.eq(pipe.get("others", 3) | Mux(pipe.get("word_any", 3), pipe.get("group", 3), 0)),
+            summary_write.data.eq(pipe.get("others", 3) | Mux(word_any, pipe.get("group", 3), 0)),
             summary_write.en.eq(pipe.get("go", 3) | self.sweep),
         ]
         with m.If(self.sweep):
@@ -259,7 +268,7 @@ class Levels(wiring.Component):
         other_rank = Mux(use_near, Cat(near, group), Cat(pipe.get("far", 3), pipe.get("other_group", 3)))
         other_exists = pipe.get("near_any", 3) | pipe.get("other_any", 3)
         if "no_rescan" in self._faults:
-            other_exists = other_exists & pipe.get("is_any", 3)
+            other_exists = other_exists & is_any
         pipe.put("other_rank", other_rank, 3)
         pipe.put("other", other_exists, 3)
         either = Signal(len(other_read.addr))

@@ -49,6 +49,7 @@ class OrderTable(wiring.Component):
     Members
     -------
     i_valid: In(1), stage 0: an operation enters; never in two cycles running.
+    enters: In(1), stage 0: 1 wherever `i_valid` is, and known earlier.
     use: In(1), stage 1: it has a reference.
     i_reference: In(64), stage 0.
     i_second: In(1), stage 0: the reference is `i_second_reference` instead, which is known a cycle before.
@@ -81,6 +82,7 @@ class OrderTable(wiring.Component):
         super().__init__(
             {
                 "i_valid": In(1),
+                "enters": In(1),
                 "use": In(1),
                 "i_reference": In(REFERENCE_BITS),
                 "i_second": In(1),
@@ -106,15 +108,16 @@ class OrderTable(wiring.Component):
 
         # Stage 0: the row in each bank.
         valid = pipe.put("valid", self.i_valid, 0, reset=True)
+        pipe.put("enters", self.enters, 0, reset=True)
         pipe.put("use", self.use, 1)
-        pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0)
+        pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0, when="enters")
         for bank, masks in enumerate(fold_masks(shape)):
             # Two sets of hashes, then a choice: shorter than a choice in front of one.
             rows = [
                 Cat(Cat(reference[bit], reference[width:] & mask).xor() for bit, mask in enumerate(masks))
                 for reference in (self.i_reference, self.i_second_reference)
             ]
-            pipe.put(f"row{bank}", Mux(self.i_second, rows[1], rows[0]), 0)
+            pipe.put(f"row{bank}", Mux(self.i_second, rows[1], rows[0]), 0, when="enters")
 
         # Stage 1: is it the reference, or a row, of one of the two operations before?
         reference = pipe.get("reference", 1)
