@@ -1,9 +1,9 @@
 """Where an order reference may stand in the order table: linear hashes, each a bijection together with the tag.
 
-The table has some banks of some ways (`table_shape`). In bank `b` a reference stands in row `low ^ fold_b(high)`, where
-`low` are its lowest `index_bits` bits and `high`, the tag, is the rest. Row and tag give the reference back, so that comparing
-tags compares whole references: there is no false match. A fold is linear over GF(2): every bit of the row is the
-exclusive-or of a fixed choice of `FOLD_INPUTS` tag bits and one low bit.
+The table has some banks of some ways (`table_shape`). In bank `b` a reference stands in row `low ^ fold_b(high)`,
+where `low` are its lowest `index_bits` bits and `high`, the tag, is the rest. Row and tag give the reference back, so
+that comparing tags compares whole references: there is no false match. A fold is linear over GF(2): every bit of the
+row is the exclusive-or of a fixed choice of `FOLD_INPUTS` tag bits and one low bit.
 
 References are near-dense, and constant modulo 4 for one symbol. The choices are made so that the lowest tag bits, which
 vary most, weigh most.
@@ -48,8 +48,8 @@ def table_shape(sizes: Sizes) -> TableShape:
     """The shape for `orders` orders: fewest ways, which are what costs, as far as block RAM gives the rows for nothing.
 
     A block RAM is 512 rows of 36 bits in its widest shape, and what is shorter takes as much. So a table of 4,096
-    orders has five banks of two ways of 512 rows (ten ways, 5,120 entries) instead of four of four of 256, and a smaller
-    one twice the rows that it would need.
+    orders has five banks of two ways of 512 rows (ten ways, 5,120 entries) instead of four of four of 256, and a
+    smaller one twice the rows that it would need.
     """
     bits = sizes.orders.bit_length() - 1
     if sizes.orders > 4096:

@@ -124,8 +124,8 @@ class Levels(wiring.Component):
         m.submodules.summary, m.submodules.firsts = summary, firsts
         shares_write, words_write = shares.write_port(), words.write_port()
         summary_write, firsts_write = summary.write_port(), firsts.write_port(granularity=low_bits)
-        # Shares have two ports, as a block RAM has, and no second copy: the other level is read in stage 3, and its port
-        # writes in stage 4. The next operation reads there in stage 5 at the earliest.
+        # Shares have two ports, as a block RAM has, and no second copy: the other level is read in stage 3, and its
+        # port writes in stage 4. The next operation reads there in stage 5 at the earliest.
         shares_read, other_read, word_read = shares.read_port(), shares.read_port(), words.read_port()
         summary_read, firsts_read = summary.read_port(domain="comb"), firsts.read_port(domain="comb")
 
@@ -192,11 +192,11 @@ class Levels(wiring.Component):
         if "word_forward_lost" in self._faults:
             same_word = Const(0)
         pipe.put("same_word", same_word, 1)
-        past_word = pipe.put("past_word", last_rest | Mux(last_any, last_here, 0), 1)
+        pipe.put("past_word", last_rest | Mux(last_any, last_here, 0), 1)
         pipe.put("past_level", Mux(same_rank, last_any, last_rest.bit_select(rank[:low_bits], 1)), 1)
         pipe.put("word_read", word_read.data, 1)
         # The operation before the last one writes while this one reads, if it is in stage 5 now.
-        written, written_qty = Signal(), Signal(LEVEL_QTY_BITS)
+        place, written, written_qty = Cat(rank, key), Signal(), Signal(LEVEL_QTY_BITS)
         kept_shares = Mux(same_level, last_qty, written_qty)
         pipe.put("old_shares", Mux(same_level | written, kept_shares, shares_read.data), 1)
 
@@ -291,7 +291,7 @@ class Levels(wiring.Component):
 
         # Stage 5: the answer.
         m.d.comb += [
-            written.eq(pipe.get("go", 5) & (Cat(pipe.get("rank", 5), pipe.get("key", 5)) == Cat(pipe.get("rank", 1), pipe.get("key", 1)))),
+            written.eq(pipe.get("go", 5) & (Cat(pipe.get("rank", 5), pipe.get("key", 5)) == place)),
             written_qty.eq(pipe.get("after", 5)),
             self.before.eq(pipe.get("before", 5)),
             self.after.eq(pipe.get("after", 5)),

@@ -26,7 +26,9 @@ def order_layout(sizes: Sizes) -> data.StructLayout:
 
 def way_layout(sizes: Sizes) -> data.StructLayout:
     """One row of one way of a bank: the rest of the reference, the order, and whether there is one."""
-    return data.StructLayout({"tag": REFERENCE_BITS - table_shape(sizes).index_bits, "order": order_layout(sizes), "present": 1})
+    return data.StructLayout(
+        {"tag": REFERENCE_BITS - table_shape(sizes).index_bits, "order": order_layout(sizes), "present": 1}
+    )
 
 
 class OrderTable(wiring.Component):
@@ -158,7 +160,9 @@ class OrderTable(wiring.Component):
             pipe.put(f"write_row{bank}", Mux(self.sweep, self.sweep_row, pipe.get(f"row{bank}", 5)), 5, always=True)
             write_row.append(pipe.get(f"write_row{bank}", 6))
             pipe.put(
-                f"written{bank}", write_way.word_select(bank, bank_ways) & (write_row[bank] == rows[bank]).replicate(bank_ways), 1
+                f"written{bank}",
+                write_way.word_select(bank, bank_ways) & (write_row[bank] == rows[bank]).replicate(bank_ways),
+                1,
             )
         read = []
         for way in range(ways):
