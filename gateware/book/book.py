@@ -187,19 +187,21 @@ class Book(wiring.Component):
         ]
         m.d.sync += put_at.eq(put_at + taken)
 
-        # Stage 1: what is wrong with the message by itself.
-        kind, no_qty, no_price = pipe.get("kind", 1), pipe.get("qty", 1) == 0, pipe.get("price_e4", 1) == 0
+        # Stages 1 and 2: what is wrong with the message by itself.
+        pipe.put("no_qty", pipe.get("qty", 1) == 0, 1)
+        pipe.put("no_price", pipe.get("price_e4", 1) == 0, 1)
+        kind, no_qty, no_price = pipe.get("kind", 2), pipe.get("no_qty", 2), pipe.get("no_price", 2)
         priced = (kind == EventKind.ADD) | (kind == EventKind.REPLACE)
-        order = (kind <= EventKind.REPLACE) & (pipe.get("add", 1) | pipe.get("take", 1))
+        order = (kind <= EventKind.REPLACE) & (pipe.get("add", 2) | pipe.get("take", 2))
         early = Signal(range(len(Anomaly)))
         with m.If(order):
-            with m.If((kind == EventKind.ADD) & pipe.get("bad_side", 1)):
+            with m.If((kind == EventKind.ADD) & pipe.get("bad_side", 2)):
                 m.d.comb += early.eq(Anomaly.BAD_SIDE)
             with m.Elif((kind != EventKind.DELETE) & no_qty):
                 m.d.comb += early.eq(Anomaly.ZERO_QUANTITY)
             with m.Elif(priced & no_price):
                 m.d.comb += early.eq(Anomaly.ZERO_PRICE)
-        pipe.put("early", early, 1)
+        pipe.put("early", early, 2)
 
     def _windows(self, m, pipe):
         """Symbol rows; read for a price in stage 1, and for the price of a level in stages 9 and 10."""
@@ -260,14 +262,12 @@ class Book(wiring.Component):
         m.d.comb += [wrong.eq(old.slot != slot), enough.eq(qty >= old.qty)]
         if "excess_wraps" in self._faults:
             m.d.comb += enough.eq(qty == old.qty)
-        taken, gone, adds = Signal(), Signal(), Signal()
+        taken, adds = Signal(), Signal()
         m.d.comb += [
             taken.eq(may_take & table.found & ~wrong),
-            gone.eq(taken & (whole | enough)),
             adds.eq(may_add & ~table.found),
             table.add.eq(may_add),
             table.take.eq(taken),
-            table.drop.eq(gone),
         ]
         with m.If(pipe.get("valid", at) & pipe.get("take", at)):
             m.d.sync += [first_taken.eq(taken), first_side.eq(old.side)]
@@ -297,15 +297,18 @@ class Book(wiring.Component):
         pipe.put("overflow", adds & ~table.room, at)
         pipe.put("taken", taken, at)
         pipe.put("added", adds & table.room, at)
-        pipe.put("gone", gone, at)
         pipe.put("order_px_e4", after.price_e4, at)
         pipe.put("order_side", after.side, at)
         pipe.put("order_class", after.klass, at)
         pipe.put("order_level", after.level, at)
         pipe.put("order_qty_before", old.qty, at)
-        pipe.put("all_of_it", pipe.get("take", at) & (whole | enough), at)
         pipe.put("order_qty_left", after.qty, at)
-        all_of_it = pipe.get("all_of_it", at + 1)
+        # The next stage says whether the order goes: a carry is enough for one.
+        pipe.put("enough", enough, at)
+        whole = pipe.get("whole", at + 1) | pipe.get("enough", at + 1)
+        all_of_it = pipe.get("take", at + 1) & whole
+        gone = pipe.put("gone", pipe.get("taken", at + 1) & whole, at + 1)
+        m.d.comb += table.drop.eq(pipe.get("valid", at + 1) & gone)
         pipe.put("order_qty", Mux(all_of_it, 0, pipe.get("order_qty_left", at + 1)), at + 1)
         pipe.put("moved", Mux(all_of_it, pipe.get("order_qty_before", at + 1), pipe.get("qty", at + 1)), at + 1)
 

@@ -156,12 +156,15 @@ class Levels(wiring.Component):
             word_read.addr.eq(Cat(rank[low_bits:], key)),
             summary_read.addr.eq(key),
         ]
-        pipe.put("summary_read", summary_read.data, 0)
         newer = Signal()
         newer_key, newer_group = Signal(key_bits), Signal(groups)
         same_key = Mux(newer, newer_key == key, last_valid & (last_key == key))
         pipe.put("same_key", same_key, 0)
-        pipe.put("past_group", Mux(newer, newer_group, last_group), 0)
+        # Other words: those that have levels for sure, and the word of the operation before, which memory may not know.
+        past_group = Mux(newer, newer_group, last_group) & same_key.replicate(groups)
+        unsure = group if "summary_late" in self._faults else group | past_group
+        pipe.put("others_sure", summary_read.data & ~unsure, 0)
+        pipe.put("others_past", past_group & ~group, 0)
 
         # Stage 1: the first four other words of which one has levels; the own word.
         go = pipe.put("go", self.go, 1, reset=True)
@@ -173,11 +176,8 @@ class Levels(wiring.Component):
             newer_group.eq(pipe.get("group", 2)),
         ]
         key, rank, same_key = pipe.get("key", 1), pipe.get("rank", 1), pipe.get("same_key", 1)
-        known = pipe.get("past_group", 1) & same_key.replicate(groups)
-        if "summary_late" in self._faults:
-            known = known & last_word_any.replicate(groups)
-        current = Mux(last_word_any, pipe.get("summary_read", 1) | known, pipe.get("summary_read", 1) & ~known)
-        others = pipe.put("others", current & ~pipe.get("group", 1), 1)
+        others = pipe.get("others_sure", 1) | (pipe.get("others_past", 1) & last_word_any.replicate(groups))
+        pipe.put("others", others, 1)
         other_any, other_chunk, other_lows = chunked_first(others)
         pipe.put("other_any", other_any, 1)
         pipe.put("other_chunk", other_chunk, 1)
@@ -204,7 +204,8 @@ class Levels(wiring.Component):
         key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
         here, old_shares = pipe.get("here", 2), pipe.get("old_shares", 2)
         current_word = Mux(pipe.get("same_word", 2), pipe.get("past_word", 2), pipe.get("word_read", 2))
-        was_any = Mux(pipe.get("same_word", 2), pipe.get("past_level", 2), (pipe.get("word_read", 2) & here).any())
+        read_any = pipe.get("word_read", 2).bit_select(rank[:low_bits], 1)
+        was_any = pipe.put("was_any", Mux(pipe.get("same_word", 2), pipe.get("past_level", 2), read_any), 2)
         after = Signal(LEVEL_QTY_BITS)
         m.d.comb += after.eq(Mux(add, Mux(was_any, old_shares + qty, qty), old_shares - qty))
         # Nothing is left where all shares are taken. No comparison: it would share the carries of the difference. It is
@@ -221,7 +222,6 @@ class Levels(wiring.Component):
         other_chunk = pipe.get("other_chunk", 2)
         other_group = pipe.put("other_group", chunk_first(other_chunk, pipe.get("other_lows", 2)), 2)
         pipe.put("near_first", ~pipe.get("other_any", 2) | (rank[low_bits:] < other_group), 2)
-        pipe.put("before", Mux(was_any, old_shares, 0), 2)
         pipe.put("after", after, 2)
         m.d.comb += firsts_read.addr.eq(Cat(other_chunk, key))
         pipe.put("far", firsts_read.data.word_select(other_group[:2], low_bits), 2)
@@ -244,6 +244,7 @@ class Levels(wiring.Component):
         is_any = pipe.put("is_any", pipe.get("left", 3).any(), 3)
         word_any = is_any | pipe.get("near_any", 3)
         own_first = is_any & pipe.get("none_ahead", 3)
+        pipe.put("before", Mux(pipe.get("was_any", 3), pipe.get("old_shares", 3), 0), 3)
         key, rank = pipe.get("key", 3), pipe.get("rank", 3)
         group, near = rank[low_bits:], chunk_first(pipe.get("near_chunk", 3), pipe.get("near_lows", 3))
         m.d.comb += [
@@ -270,6 +271,7 @@ class Levels(wiring.Component):
         if "no_rescan" in self._faults:
             other_exists = other_exists & is_any
         pipe.put("other_rank", other_rank, 3)
+        pipe.put("other_level", other_rank ^ (~key[-1]).replicate(sizes.level_bits), 3)
         pipe.put("other", other_exists, 3)
         either = Signal(len(other_read.addr))
         writes = pipe.get("go", 4)
@@ -283,10 +285,8 @@ class Levels(wiring.Component):
         ]
 
         # Stage 4: its shares and its price.
-        side = pipe.get("key", 4)[-1]
-        other_level = pipe.get("other_rank", 4) ^ (~side).replicate(sizes.level_bits)
         pipe.put("other_qty", other_read.data, 4)
-        pipe.put("other_offset", other_level * self.tick_e4, 4)
+        pipe.put("other_offset", pipe.get("other_level", 4) * self.tick_e4, 4)
         pipe.put("best", ~pipe.get("other", 4) | (pipe.get("rank", 4) < pipe.get("other_rank", 4)), 4)
 
         # Stage 5: the answer.
