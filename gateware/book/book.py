@@ -204,7 +204,7 @@ class Book(wiring.Component):
         pipe.put("early", early, 2)
 
     def _windows(self, m, pipe):
-        """Symbol rows; read for a price in stage 1, and for the price of a level in stages 9 and 10."""
+        """Symbol rows; read for a price in stage 1, and for the price of a level in stage 8."""
         row, select = self.cfg_symbol.row, self.cfg_symbol.select
         windows = Memory(shape=window_layout(self._sizes), depth=self._sizes.slots, init=[])
         m.submodules.windows = windows
@@ -224,7 +224,7 @@ class Book(wiring.Component):
             write.data.tick_e4.eq(late["tick_e4"]),
             write.data.reciprocal.eq(shortened(late["reciprocal"], self._sizes)),
             reads[0].addr.eq(pipe.get("slot", 1)),
-            reads[1].addr.eq(pipe.get("slot", FINAL_STAGE - 1)),
+            reads[1].addr.eq(pipe.get("slot", FINAL_STAGE - 2)),
         ]
         # The row is captured between stages 1 and 2, so that the price's pipeline begins at a register.
         first = JUDGE_STAGE - LEVEL_STAGES
@@ -233,8 +233,8 @@ class Book(wiring.Component):
             self._pricing.price_e4.eq(pipe.get("price_e4", first)),
             self._pricing.window.eq(reads[0].data),
         ]
-        pipe.put("tick_e4", reads[1].data.tick_e4, FINAL_STAGE - 1)
-        pipe.put("base_e4", reads[1].data.base_e4, FINAL_STAGE - 1)
+        pipe.put("tick_e4", reads[1].data.tick_e4, FINAL_STAGE - 2)
+        pipe.put("base_e4", reads[1].data.base_e4, FINAL_STAGE - 2)
         m.d.comb += [
             self._levels.tick_e4.eq(pipe.get("tick_e4", FINAL_STAGE - 1)),
             self._levels.base_e4.eq(pipe.get("base_e4", FINAL_STAGE)),

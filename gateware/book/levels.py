@@ -132,12 +132,15 @@ class Levels(wiring.Component):
         # What the last operation left behind; the one after it may have read memory before that was written. Masks are
         # kept decoded: one bit of a word, or of the summary.
         last_valid = Signal()
-        last_key = Signal(key_bits, reset_less=True)
+        last_key = Signal(key_bits, reset_less=True)  # this and its word are known a stage before the others
         last_rank = Signal(sizes.level_bits, reset_less=True)
         last_here = Signal(word, reset_less=True)
         last_rest = Signal(word, reset_less=True)  # the other levels of its word
         last_group = Signal(groups, reset_less=True)
-        last_qty = Signal(LEVEL_QTY_BITS, reset_less=True)
+        # Its shares are these of the operation where the level had none, else the total.
+        last_fresh = Signal(reset_less=True)
+        last_qty = Signal(32, reset_less=True)
+        last_total = Signal(LEVEL_QTY_BITS, reset_less=True)
         # Whether the level has shares, and its word levels, is worked out over two cycles: what is found of it in the
         # first one stands here, and one more gate tells. (For an add the first of these bits is set.)
         last_left = Signal(3, reset_less=True)
@@ -156,12 +159,10 @@ class Levels(wiring.Component):
             word_read.addr.eq(Cat(rank[low_bits:], key)),
             summary_read.addr.eq(key),
         ]
-        newer = Signal()
-        newer_key, newer_group = Signal(key_bits), Signal(groups)
-        same_key = Mux(newer, newer_key == key, last_valid & (last_key == key))
+        same_key = last_valid & (last_key == key)
         pipe.put("same_key", same_key, 0)
         # Other words: those that have levels for sure, and the word of the operation before, which memory may not know.
-        past_group = Mux(newer, newer_group, last_group) & same_key.replicate(groups)
+        past_group = last_group & same_key.replicate(groups)
         unsure = group if "summary_late" in self._faults else group | past_group
         pipe.put("others_sure", summary_read.data & ~unsure, 0)
         pipe.put("others_past", past_group & ~group, 0)
@@ -170,15 +171,14 @@ class Levels(wiring.Component):
         go = pipe.put("go", self.go, 1, reset=True)
         pipe.put("add", self.add, 1)
         pipe.put("qty", self.qty, 1)
-        m.d.comb += [
-            newer.eq(pipe.get("go", 2)),
-            newer_key.eq(pipe.get("key", 2)),
-            newer_group.eq(pipe.get("group", 2)),
-        ]
+        with m.If(go):
+            m.d.sync += [last_valid.eq(1), last_key.eq(pipe.get("key", 1)), last_group.eq(pipe.get("group", 1))]
         key, rank, same_key = pipe.get("key", 1), pipe.get("rank", 1), pipe.get("same_key", 1)
-        others = pipe.get("others_sure", 1) | (pipe.get("others_past", 1) & last_word_any.replicate(groups))
-        pipe.put("others", others, 1)
-        other_any, other_chunk, other_lows = chunked_first(others)
+        sure, past = pipe.get("others_sure", 1), pipe.get("others_past", 1)
+        others = pipe.put("others", sure | (past & last_word_any.replicate(groups)), 1)
+        chunks = [slice(at, at + 4) for at in range(0, groups, 4)]
+        chunk_any = Cat(sure[chunk].any() | (past[chunk].any() & last_word_any) for chunk in chunks)
+        other_any, other_chunk, other_lows = chunked_first(others, chunk_any)
         pipe.put("other_any", other_any, 1)
         pipe.put("other_chunk", other_chunk, 1)
         pipe.put("other_lows", other_lows, 1)
@@ -192,48 +192,46 @@ class Levels(wiring.Component):
         if "word_forward_lost" in self._faults:
             same_word = Const(0)
         pipe.put("same_word", same_word, 1)
-        pipe.put("past_word", last_rest | Mux(last_any, last_here, 0), 1)
+        pipe.put("past_rest", (last_rest | Mux(last_any, last_here, 0)) & ~here, 1)
         pipe.put("past_level", Mux(same_rank, last_any, last_rest.bit_select(rank[:low_bits], 1)), 1)
         pipe.put("word_read", word_read.data, 1)
         # The operation before the last one writes while this one reads, if it is in stage 5 now.
         place, written, written_qty = Cat(rank, key), Signal(), Signal(LEVEL_QTY_BITS)
-        kept_shares = Mux(same_level, last_qty, written_qty)
+        kept_shares = Mux(same_level, Mux(last_fresh, last_qty, last_total), written_qty)
         pipe.put("old_shares", Mux(same_level | written, kept_shares, shares_read.data), 1)
 
         # Stage 2: the level itself; the first other level of its word; the first one of the other word.
         key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
         here, old_shares = pipe.get("here", 2), pipe.get("old_shares", 2)
-        current_word = Mux(pipe.get("same_word", 2), pipe.get("past_word", 2), pipe.get("word_read", 2))
-        read_any = pipe.get("word_read", 2).bit_select(rank[:low_bits], 1)
+        read_any = (pipe.get("word_read", 2) & here).any()
         was_any = pipe.put("was_any", Mux(pipe.get("same_word", 2), pipe.get("past_level", 2), read_any), 2)
-        after = Signal(LEVEL_QTY_BITS)
-        m.d.comb += after.eq(Mux(add, Mux(was_any, old_shares + qty, qty), old_shares - qty))
+        total = pipe.put("total", Mux(add, old_shares + qty, old_shares - qty)[:LEVEL_QTY_BITS], 2)
+        fresh = pipe.put("fresh", add & ~was_any, 2)
         # Nothing is left where all shares are taken. No comparison: it would share the carries of the difference. It is
         # found in two halves, which the next stage puts together.
         differs = old_shares ^ qty
         half = LEVEL_QTY_BITS // 2
         left = pipe.put("left", Cat(add, differs[:half].any(), differs[half:].any()), 2)
-        rest = pipe.put("rest", current_word & ~here, 2)
+        rest = Mux(pipe.get("same_word", 2), pipe.get("past_rest", 2), pipe.get("word_read", 2) & ~here)
+        pipe.put("rest", rest, 2)
         near_any, near_chunk, near_lows = chunked_first(rest)
         pipe.put("near_any", near_any, 2)
         pipe.put("near_chunk", near_chunk, 2)
         pipe.put("near_lows", near_lows, 2)
-        pipe.put("none_ahead", ~(current_word & pipe.get("ahead", 2)).any(), 2)
+        pipe.put("none_ahead", ~(rest & pipe.get("ahead", 2)).any(), 2)
         other_chunk = pipe.get("other_chunk", 2)
         other_group = pipe.put("other_group", chunk_first(other_chunk, pipe.get("other_lows", 2)), 2)
         pipe.put("near_first", ~pipe.get("other_any", 2) | (rank[low_bits:] < other_group), 2)
-        pipe.put("after", after, 2)
         m.d.comb += firsts_read.addr.eq(Cat(other_chunk, key))
         pipe.put("far", firsts_read.data.word_select(other_group[:2], low_bits), 2)
         with m.If(pipe.get("go", 2)):
             m.d.sync += [
-                last_valid.eq(1),
-                last_key.eq(key),
                 last_rank.eq(rank),
                 last_here.eq(here),
-                last_rest.eq(rest),
-                last_group.eq(pipe.get("group", 2)),
-                last_qty.eq(after),
+                last_rest.eq(pipe.get("rest", 2)),
+                last_fresh.eq(fresh),
+                last_qty.eq(qty),
+                last_total.eq(total),
                 last_left.eq(left),
                 last_near_any.eq(near_any),
             ]
@@ -245,6 +243,7 @@ class Levels(wiring.Component):
         word_any = is_any | pipe.get("near_any", 3)
         own_first = is_any & pipe.get("none_ahead", 3)
         pipe.put("before", Mux(pipe.get("was_any", 3), pipe.get("old_shares", 3), 0), 3)
+        pipe.put("after", Mux(pipe.get("fresh", 3), pipe.get("qty", 3), pipe.get("total", 3)), 3)
         key, rank = pipe.get("key", 3), pipe.get("rank", 3)
         group, near = rank[low_bits:], chunk_first(pipe.get("near_chunk", 3), pipe.get("near_lows", 3))
         m.d.comb += [
