@@ -380,7 +380,6 @@ class Book(wiring.Component):
         at, levels = FINAL_STAGE, self._levels
         slot, side, placed = pipe.get("slot", at), pipe.get("order_side", at), pipe.get("placed", at)
         best = data.StructLayout({"px_e4": 32, "qty": LEVEL_QTY_BITS, "any": 1})
-        wins = levels.any & levels.best
         bests = []
         for number, short in enumerate(("bid", "ask")):
             memory = Memory(shape=best, depth=self._sizes.slots, init=[])
@@ -390,9 +389,9 @@ class Book(wiring.Component):
             found = data.View(best, Signal(best.size, name=f"found_{short}"))
             now = data.View(best, Signal(best.size, name=f"now_{short}"))
             m.d.comb += [
-                found.px_e4.eq(Mux(wins, pipe.get("order_px_e4", at), Mux(levels.other, levels.other_px_e4, 0))),
-                found.qty.eq(Mux(wins, levels.after, Mux(levels.other, levels.other_qty, 0))),
-                found.any.eq(wins | levels.other),
+                found.px_e4.eq(Mux(levels.wins, pipe.get("order_px_e4", at), Mux(levels.other, levels.other_px_e4, 0))),
+                found.qty.eq(Mux(levels.wins, levels.after, Mux(levels.other, levels.other_qty, 0))),
+                found.any.eq(levels.some),
                 now.eq(Mux(here, found.as_value(), read.data.as_value())),
                 read.addr.eq(slot),
                 write.addr.eq(Mux(self._front.sweep, self._front.sweep_row, slot)),

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.faults import checked_faults
-from tickgate.gateware.lib.logic import chunk_first, chunked_first
+from tickgate.gateware.lib.logic import chunk_first, chunked_first, less
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
 from tickgate.sw.spec.units import TICKS_E4
@@ -55,7 +55,8 @@ class Levels(wiring.Component):
     base_e4: In(32), stage 5: price of level 0 of the slot.
     before: Out(48), stage 5: shares of the level before.
     after: Out(48), stage 5: and after.
-    any: Out(1), stage 5: it has any afterwards.
+    wins: Out(1), stage 5: it has any afterwards, and no other level is better.
+    some: Out(1), stage 5: the side has any level afterwards.
     best: Out(1), stage 5: no other level is better than this one.
     other: Out(1), stage 5: another level of the side has shares.
     other_qty: Out(48), stage 5: shares of the best other level.
@@ -90,7 +91,8 @@ class Levels(wiring.Component):
                 "base_e4": In(32),
                 "before": Out(LEVEL_QTY_BITS),
                 "after": Out(LEVEL_QTY_BITS),
-                "any": Out(1),
+                "wins": Out(1),
+                "some": Out(1),
                 "best": Out(1),
                 "other": Out(1),
                 "other_qty": Out(LEVEL_QTY_BITS),
@@ -132,7 +134,7 @@ class Levels(wiring.Component):
         # What the last operation left behind; the one after it may have read memory before that was written. Masks are
         # kept decoded: one bit of a word, or of the summary.
         last_valid = Signal()
-        last_key = Signal(key_bits, reset_less=True)  # this and its word are known a stage before the others
+        last_key = Signal(key_bits, reset_less=True)  # key, rank and group are known a stage before the others
         last_rank = Signal(sizes.level_bits, reset_less=True)
         last_here = Signal(word, reset_less=True)
         last_rest = Signal(word, reset_less=True)  # the other levels of its word
@@ -160,7 +162,17 @@ class Levels(wiring.Component):
             summary_read.addr.eq(key),
         ]
         same_key = last_valid & (last_key == key)
-        pipe.put("same_key", same_key, 0)
+        pipe.put("same_word", same_key & (last_rank[low_bits:] == rank[low_bits:]), 0)
+        pipe.put("same_rank", last_rank[:low_bits] == rank[:low_bits], 0)
+        # The operation before the last one writes while this one reads, if it is in stage 4 now.
+        go = pipe.put("go", self.go, 1, reset=True)
+        late_key, late_rank = pipe.get("key", 4), pipe.get("rank", 4)
+        written = Cat(
+            pipe.get("go", 4) & (late_key == key),
+            late_rank[low_bits:] == rank[low_bits:],
+            late_rank[:low_bits] == rank[:low_bits],
+        )
+        pipe.put("written", written, 0)
         # Other words: those that have levels for sure, and the word of the operation before, which memory may not know.
         past_group = last_group & same_key.replicate(groups)
         unsure = group if "summary_late" in self._faults else group | past_group
@@ -168,12 +180,12 @@ class Levels(wiring.Component):
         pipe.put("others_past", past_group & ~group, 0)
 
         # Stage 1: the first four other words of which one has levels; the own word.
-        go = pipe.put("go", self.go, 1, reset=True)
         pipe.put("add", self.add, 1)
         pipe.put("qty", self.qty, 1)
         with m.If(go):
             m.d.sync += [last_valid.eq(1), last_key.eq(pipe.get("key", 1)), last_group.eq(pipe.get("group", 1))]
-        key, rank, same_key = pipe.get("key", 1), pipe.get("rank", 1), pipe.get("same_key", 1)
+            m.d.sync += last_rank.eq(pipe.get("rank", 1))
+        rank, same_word, same_rank = (pipe.get(name, 1) for name in ("rank", "same_word", "same_rank"))
         sure, past = pipe.get("others_sure", 1), pipe.get("others_past", 1)
         others = pipe.put("others", sure | (past & last_word_any.replicate(groups)), 1)
         chunks = [slice(at, at + 4) for at in range(0, groups, 4)]
@@ -184,19 +196,16 @@ class Levels(wiring.Component):
         pipe.put("other_lows", other_lows, 1)
         here = pipe.put("here", _one_hot(rank[:low_bits], word), 1)
         pipe.put("ahead", Array(Const((1 << bit) - 1, word) for bit in range(word))[rank[:low_bits]], 1)
-        same_word = same_key & (last_rank[low_bits:] == rank[low_bits:])
-        same_rank = last_rank[:low_bits] == rank[:low_bits]
         same_level = same_word & same_rank
         if "level_forward_lost" in self._faults:
             same_level = Const(0)
         if "word_forward_lost" in self._faults:
             same_word = Const(0)
-        pipe.put("same_word", same_word, 1)
+        pipe.put("takes_word", same_word, 1)
         pipe.put("past_rest", (last_rest | Mux(last_any, last_here, 0)) & ~here, 1)
         pipe.put("past_level", Mux(same_rank, last_any, last_rest.bit_select(rank[:low_bits], 1)), 1)
         pipe.put("word_read", word_read.data, 1)
-        # The operation before the last one writes while this one reads, if it is in stage 5 now.
-        place, written, written_qty = Cat(rank, key), Signal(), Signal(LEVEL_QTY_BITS)
+        written, written_qty = pipe.get("written", 1).all(), Signal(LEVEL_QTY_BITS)
         kept_shares = Mux(same_level, Mux(last_fresh, last_qty, last_total), written_qty)
         pipe.put("old_shares", Mux(same_level | written, kept_shares, shares_read.data), 1)
 
@@ -204,7 +213,7 @@ class Levels(wiring.Component):
         key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
         here, old_shares = pipe.get("here", 2), pipe.get("old_shares", 2)
         read_any = (pipe.get("word_read", 2) & here).any()
-        was_any = pipe.put("was_any", Mux(pipe.get("same_word", 2), pipe.get("past_level", 2), read_any), 2)
+        was_any = pipe.put("was_any", Mux(pipe.get("takes_word", 2), pipe.get("past_level", 2), read_any), 2)
         total = pipe.put("total", Mux(add, old_shares + qty, old_shares - qty)[:LEVEL_QTY_BITS], 2)
         fresh = pipe.put("fresh", add & ~was_any, 2)
         # Nothing is left where all shares are taken. No comparison: it would share the carries of the difference. It is
@@ -212,7 +221,7 @@ class Levels(wiring.Component):
         differs = old_shares ^ qty
         half = LEVEL_QTY_BITS // 2
         left = pipe.put("left", Cat(add, differs[:half].any(), differs[half:].any()), 2)
-        rest = Mux(pipe.get("same_word", 2), pipe.get("past_rest", 2), pipe.get("word_read", 2) & ~here)
+        rest = Mux(pipe.get("takes_word", 2), pipe.get("past_rest", 2), pipe.get("word_read", 2) & ~here)
         pipe.put("rest", rest, 2)
         near_any, near_chunk, near_lows = chunked_first(rest)
         pipe.put("near_any", near_any, 2)
@@ -221,12 +230,11 @@ class Levels(wiring.Component):
         pipe.put("none_ahead", ~(rest & pipe.get("ahead", 2)).any(), 2)
         other_chunk = pipe.get("other_chunk", 2)
         other_group = pipe.put("other_group", chunk_first(other_chunk, pipe.get("other_lows", 2)), 2)
-        pipe.put("near_first", ~pipe.get("other_any", 2) | (rank[low_bits:] < other_group), 2)
+        pipe.put("near_first", ~pipe.get("other_any", 2) | less(rank[low_bits:], other_group), 2)
         m.d.comb += firsts_read.addr.eq(Cat(other_chunk, key))
         pipe.put("far", firsts_read.data.word_select(other_group[:2], low_bits), 2)
         with m.If(pipe.get("go", 2)):
             m.d.sync += [
-                last_rank.eq(rank),
                 last_here.eq(here),
                 last_rest.eq(pipe.get("rest", 2)),
                 last_fresh.eq(fresh),
@@ -286,15 +294,18 @@ class Levels(wiring.Component):
         # Stage 4: its shares and its price.
         pipe.put("other_qty", other_read.data, 4)
         pipe.put("other_offset", pipe.get("other_level", 4) * self.tick_e4, 4)
-        pipe.put("best", ~pipe.get("other", 4) | (pipe.get("rank", 4) < pipe.get("other_rank", 4)), 4)
+        other = pipe.get("other", 4)
+        best = pipe.put("best", ~other | less(pipe.get("rank", 4), pipe.get("other_rank", 4)), 4)
+        wins = pipe.put("wins", pipe.get("is_any", 4) & best, 4)
+        pipe.put("some", wins | other, 4)
 
         # Stage 5: the answer.
         m.d.comb += [
-            written.eq(pipe.get("go", 5) & (Cat(pipe.get("rank", 5), pipe.get("key", 5)) == place)),
             written_qty.eq(pipe.get("after", 5)),
             self.before.eq(pipe.get("before", 5)),
             self.after.eq(pipe.get("after", 5)),
-            self.any.eq(pipe.get("is_any", 5)),
+            self.wins.eq(pipe.get("wins", 5)),
+            self.some.eq(pipe.get("some", 5)),
             self.best.eq(pipe.get("best", 5)),
             self.other.eq(pipe.get("other", 5)),
             self.other_qty.eq(pipe.get("other_qty", 5)),

@@ -54,3 +54,17 @@ def chunked_first(word, chunk_any=None) -> tuple[Value, Value, Value]:
 def chunk_first(chunk, lows) -> Value:
     """The second step: the index of the lowest set bit."""
     return Cat(Value.cast(lows).word_select(chunk, 2), chunk)
+
+
+def less(one, other) -> Value:
+    """Whether the unsigned `one` is below `other`, of the same width, as a balanced tree: for a few bits sooner than by
+    carries."""
+
+    def split(a, b) -> tuple[Value, Value]:
+        if len(a) == 1:
+            return ~a & b, ~(a ^ b)
+        half = len(a) // 2
+        (low_less, low_same), (high_less, high_same) = split(a[:half], b[:half]), split(a[half:], b[half:])
+        return high_less | (high_same & low_less), high_same & low_same
+
+    return split(Value.cast(one), Value.cast(other))[0]
