@@ -167,6 +167,7 @@ class Book(wiring.Component):
             self._table.use.eq(pipe.get("add", 1) | pipe.get("take", 1)),
             self._table.i_reference.eq(front.reference),
             self._table.i_second.eq(front.second),
+            self._table.second_follows.eq(front.second_follows),
             self._table.i_second_reference.eq(front.second_reference),
         ]
         # Sequence number, stamp and type of a message wait in a small ring, one for each stage at most.

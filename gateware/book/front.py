@@ -71,6 +71,7 @@ class Front(wiring.Component):
     enters: Out(1), one may: it is 1 wherever `valid` is, and known earlier.
     op: Out(operation_layout(sizes)), the operation.
     second: Out(1), it is the second half of a REPLACE.
+    second_follows: Out(1), in the next cycle it is one.
     reference: Out(64), the order's reference that it looks for, but for a second half.
     second_reference: Out(64), the one that a second half looks for.
     clearing: Out(1), from reset, a NEW_SESSION or a clear until every slot's `swept` operation has entered.
@@ -91,6 +92,7 @@ class Front(wiring.Component):
                 "enters": Out(1),
                 "op": Out(operation_layout(sizes)),
                 "second": Out(1),
+                "second_follows": Out(1),
                 "reference": Out(64),
                 "second_reference": Out(64),
                 "clearing": Out(1),
@@ -103,7 +105,7 @@ class Front(wiring.Component):
         m = Module()
         slots, event, op = self._sizes.slots, self.i.payload, self.op
         order = event.kind <= EventKind.REPLACE
-        wait = Signal(2)  # cycles until the next operation may enter
+        wait = Signal(2)  # cycles until the next operation may enter, where it may not now
         wide = Signal()  # the operation before was an event of every slot
         halved = Signal()  # the second half of a REPLACE is to follow
         second = self.second
@@ -114,7 +116,7 @@ class Front(wiring.Component):
         sweeping = Signal(init=1)
         drain = Signal(range(DRAIN_CYCLES + 1))
         urgent = lost_due | clear_due
-        open_ = Signal(init=1)  # `wait` is 0
+        open_ = Signal(init=1)
         m.d.comb += self.i.ready.eq((open_ | (wide & event.every_slot)) & ~urgent)
         taken = self.i.valid & self.i.ready
         # A refresh can wait: its slot is chosen a cycle ahead. The one before is no longer due then.
@@ -124,9 +126,14 @@ class Front(wiring.Component):
         m.d.comb += self.reference.eq(event.reference)
         with m.If(wait != 0):
             m.d.sync += [wait.eq(wait - 1), open_.eq(wait == 1)]
+        # Set as if something entered: where nothing does, `open_` stays, and 1 does no harm.
+        replaces = self.i.valid & (event.kind == EventKind.REPLACE) & open_ & ~urgent
+        with m.If(open_ | wide):
+            m.d.sync += wait.eq(Mux(replaces, 3, 1))
+        m.d.comb += self.second_follows.eq(halved & ~second)
         start = Signal()
         m.d.sync += wide.eq(taken & event.every_slot)
-        m.d.sync += second.eq(halved & ~second)
+        m.d.sync += second.eq(self.second_follows)
         # What an operation carries does not wait for whether there is one: where none enters, nothing looks at it. News
         # come when no event may be taken, an update of a slot when there is none.
         refreshes = open_ & refresh_any & ~sweeping & ~urgent & ~self.i.valid
@@ -175,17 +182,16 @@ class Front(wiring.Component):
             m.d.sync += halved.eq(0)
         with m.Elif(open_ & urgent):
             m.d.comb += start.eq(~lost_due)
-            m.d.sync += [wait.eq(1), open_.eq(0)]
+            m.d.sync += open_.eq(0)
             with m.If(lost_due):
                 m.d.sync += lost_due.eq(0)
             with m.Else():
                 m.d.sync += clear_due.eq(0)
         with m.Elif(taken):
             m.d.comb += start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION))
-            m.d.sync += [wait.eq(Mux(replace, 3, 1)), open_.eq(0), halved.eq(replace)]
+            m.d.sync += [open_.eq(0), halved.eq(replace)]
         with m.Elif(refreshes):
             m.d.sync += [
-                wait.eq(1),
                 open_.eq(0),
                 refresh_due.bit_select(refresh_slot, 1).eq(0),
                 busy.bit_select(refresh_slot, 1).eq(0),

@@ -56,6 +56,7 @@ class OrderTable(wiring.Component):
     i_reference: In(64), stage 0.
     i_second: In(1), stage 0: the reference is `i_second_reference` instead, which is known a cycle before.
     i_second_reference: In(64), stage 0.
+    second_follows: In(1), `i_second` is 1 in the next cycle: the row of `i_second_reference` is worked out.
     found: Out(1), stage 5: the order is live.
     order: Out(order_layout(sizes)), stage 5: as it stands.
     room: Out(1), stage 5: an order of this reference would find a place.
@@ -89,6 +90,7 @@ class OrderTable(wiring.Component):
                 "i_reference": In(REFERENCE_BITS),
                 "i_second": In(1),
                 "i_second_reference": In(REFERENCE_BITS),
+                "second_follows": In(1),
                 "found": Out(1),
                 "order": Out(order),
                 "room": Out(1),
@@ -114,12 +116,14 @@ class OrderTable(wiring.Component):
         pipe.put("use", self.use, 1)
         pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0, when="enters")
         for bank, masks in enumerate(fold_masks(shape)):
-            # Two sets of hashes, then a choice: shorter than a choice in front of one.
-            rows = [
+            row, second_row = (
                 Cat(Cat(reference[bit], reference[width:] & mask).xor() for bit, mask in enumerate(masks))
                 for reference in (self.i_reference, self.i_second_reference)
-            ]
-            pipe.put(f"row{bank}", Mux(self.i_second, rows[1], rows[0]), 0, when="enters")
+            )
+            hashed = Signal(width, name=f"second_row{bank}", reset_less=True)
+            with m.If(self.second_follows):
+                m.d.sync += hashed.eq(second_row)
+            pipe.put(f"row{bank}", Mux(self.i_second, hashed, row), 0, when="enters")
 
         # Stage 1: is it the reference, or a row, of one of the two operations before?
         reference = pipe.get("reference", 1)
