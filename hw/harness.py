@@ -1,19 +1,24 @@
-"""A wrapper that gives a component three pins, so that it can be placed and routed alone.
+"""A wrapper that gives a component two pins, so that it can be placed and routed alone.
 
-Inputs come from a shift register and outputs go into one, so every path of the component runs from a register to a
-register and nothing of it can be optimised away.
+Inputs come from a shift register and outputs are folded into one bit, so every path of the component runs from a
+register to a register and nothing of it can be optimised away.
 """
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow, In, Out
 
-#: Bits of one chain of the shift registers.
+#: Bits of one chain of the shift register.
 CHAIN_BITS = 256
+#: Inputs of one exclusive-or of the outputs.
+FOLD_BITS = 4
 
 
 class PinHarness(wiring.Component):
-    """The component between two shift registers.
+    """The component between a shift register and a tree of registered parities.
+
+    It is as small as such a thing can be: a register for every input bit, and four for every three output bits. Nothing
+    in it has a reset or an enable, so that no net of the harness is what limits.
 
     Parameters
     ----------
@@ -22,12 +27,10 @@ class PinHarness(wiring.Component):
     Members
     -------
     serial_in: In(1), shifts through every input bit.
-    capture: In(1), takes all outputs into the output register; else that register shifts.
-    serial_out: Out(1), parity of the ends of the output registers.
+    serial_out: Out(1), parity of all outputs of one cycle.
     """
 
     serial_in: In(1)
-    capture: In(1)
     serial_out: Out(1)
 
     def __init__(self, component: wiring.Component):
@@ -45,34 +48,22 @@ class PinHarness(wiring.Component):
             if len(raw) == 0 or type(raw).__name__ == "Const":
                 continue
             (inputs if member.flow is Flow.In else outputs).append(raw)
-        # Several short chains, one shifting at a time: synthesis follows a chain from end to end on its stack. Nothing
-        # here has a reset, and no enable serves more than one chain: nets of the harness are not to be what limits.
+        # Several short chains: synthesis follows a chain from end to end on its stack. Each takes the pin at a turn of
+        # its own, or they would be merged.
         bits = sum(len(v) for v in inputs)
         turn = Signal(range(max(2, -(-bits // CHAIN_BITS))))
         m.d.sync += turn.eq(turn + 1)
         chains = []
         for number, at in enumerate(range(0, bits, CHAIN_BITS)):
             chain = Signal(min(CHAIN_BITS, bits - at), name=f"chain_{number}", reset_less=True)
-            shifts = Signal(name=f"shifts_{number}")
-            m.d.sync += shifts.eq(turn == number)
-            with m.If(shifts):
-                m.d.sync += chain.eq(Cat(self.serial_in, chain))
+            m.d.sync += chain.eq(Cat(self.serial_in & (turn == number), chain))
             chains.append(chain)
-        held = Signal(bits, reset_less=True)
-        m.d.sync += held.eq(Cat(*chains))
-        m.d.comb += Cat(*inputs).eq(held)
-        taken = Signal(sum(len(v) for v in outputs), reset_less=True)
-        m.d.sync += taken.eq(Cat(*outputs))
-        capture, ends = self.capture, []
-        for number, at in enumerate(range(0, len(taken), CHAIN_BITS)):
-            out = Signal(len(taken[at : at + CHAIN_BITS]), name=f"out_{number}", reset_less=True)
-            captures = Signal(name=f"capture_{number}")
-            m.d.sync += captures.eq(capture)
-            capture = captures
-            with m.If(captures):
-                m.d.sync += out.eq(taken[at : at + CHAIN_BITS])
-            with m.Else():
-                m.d.sync += out.eq(out[1:])
-            ends.append(out[0])
-        m.d.comb += self.serial_out.eq(Cat(*ends).xor())
+        m.d.comb += Cat(*inputs).eq(Cat(*chains))
+        folded = Signal(sum(len(v) for v in outputs), name="taken", reset_less=True)
+        m.d.sync += folded.eq(Cat(*outputs))
+        while len(folded) > 1:
+            parities = [folded[at : at + FOLD_BITS].xor() for at in range(0, len(folded), FOLD_BITS)]
+            folded = Signal(len(parities), name=f"folded_{len(parities)}", reset_less=True)
+            m.d.sync += folded.eq(Cat(*parities))
+        m.d.comb += self.serial_out.eq(folded)
         return m

@@ -90,7 +90,7 @@ ROUTERS = ("router1", "router2")
 def place_and_route(
     stage: str, sizes: Sizes, part: Part, seed: int, folder: Path, router: str = ROUTERS[0]
 ) -> TimingResult:
-    """Synthesises, places and routes one stage between shift registers.
+    """Synthesises, places and routes one stage between the registers of its harness.
 
     Raises
     ------

@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.front import Front
+from tickgate.gateware.book.hashing import table_shape
 from tickgate.gateware.book.levels import LEVEL_ANSWER_STAGE, Levels
 from tickgate.gateware.book.news import keep_slots
 from tickgate.gateware.book.pricing import LEVEL_STAGES, PriceToLevel, shortened, window_layout
@@ -151,18 +152,22 @@ class Book(wiring.Component):
             self._levels.sweep_row.eq(front.sweep_row),
         ]
         valid = pipe.put("valid", front.valid, 0, reset=True)
+        # The first registers load a little too often, so that they need not wait for whether an operation enters.
+        pipe.put("enters", front.enters, 0, reset=True)
         for name in front.op.shape().members:
             if name not in ("add", "take"):
-                pipe.put(name, front.op[name], 0)
+                pipe.put(name, front.op[name], 0, when="enters")
         # While tables are swept an order event is nobody's.
         for name in ("add", "take"):
-            pipe.put(f"wants_{name}", front.op[name], 0)
+            pipe.put(f"wants_{name}", front.op[name], 0, when="enters")
             pipe.put(name, pipe.get(f"wants_{name}", 1) & ~pipe.get("dropped", 1), 1)
         m.d.comb += [
             self._table.i_valid.eq(valid & ~front.op.every_slot),  # which may come in every cycle
+            self._table.enters.eq(front.enters),
             self._table.use.eq(pipe.get("add", 1) | pipe.get("take", 1)),
             self._table.i_reference.eq(front.reference),
             self._table.i_second.eq(front.second),
+            self._table.second_follows.eq(front.second_follows),
             self._table.i_second_reference.eq(front.second_reference),
         ]
         # Sequence number, stamp and type of a message wait in a small ring, one for each stage at most.
@@ -183,22 +188,24 @@ class Book(wiring.Component):
         ]
         m.d.sync += put_at.eq(put_at + taken)
 
-        # Stage 1: what is wrong with the message by itself.
-        kind, no_qty, no_price = pipe.get("kind", 1), pipe.get("qty", 1) == 0, pipe.get("price_e4", 1) == 0
+        # Stages 1 and 2: what is wrong with the message by itself.
+        pipe.put("no_qty", pipe.get("qty", 1) == 0, 1)
+        pipe.put("no_price", pipe.get("price_e4", 1) == 0, 1)
+        kind, no_qty, no_price = pipe.get("kind", 2), pipe.get("no_qty", 2), pipe.get("no_price", 2)
         priced = (kind == EventKind.ADD) | (kind == EventKind.REPLACE)
-        order = (kind <= EventKind.REPLACE) & (pipe.get("add", 1) | pipe.get("take", 1))
+        order = (kind <= EventKind.REPLACE) & (pipe.get("add", 2) | pipe.get("take", 2))
         early = Signal(range(len(Anomaly)))
         with m.If(order):
-            with m.If((kind == EventKind.ADD) & pipe.get("bad_side", 1)):
+            with m.If((kind == EventKind.ADD) & pipe.get("bad_side", 2)):
                 m.d.comb += early.eq(Anomaly.BAD_SIDE)
             with m.Elif((kind != EventKind.DELETE) & no_qty):
                 m.d.comb += early.eq(Anomaly.ZERO_QUANTITY)
             with m.Elif(priced & no_price):
                 m.d.comb += early.eq(Anomaly.ZERO_PRICE)
-        pipe.put("early", early, 1)
+        pipe.put("early", early, 2)
 
     def _windows(self, m, pipe):
-        """Symbol rows; read for a price in stage 1, and for the price of a level in stages 9 and 10."""
+        """Symbol rows; read for a price in stage 1, and for the price of a level in stage 8."""
         row, select = self.cfg_symbol.row, self.cfg_symbol.select
         windows = Memory(shape=window_layout(self._sizes), depth=self._sizes.slots, init=[])
         m.submodules.windows = windows
@@ -218,7 +225,7 @@ class Book(wiring.Component):
             write.data.tick_e4.eq(late["tick_e4"]),
             write.data.reciprocal.eq(shortened(late["reciprocal"], self._sizes)),
             reads[0].addr.eq(pipe.get("slot", 1)),
-            reads[1].addr.eq(pipe.get("slot", FINAL_STAGE - 1)),
+            reads[1].addr.eq(pipe.get("slot", FINAL_STAGE - 2)),
         ]
         # The row is captured between stages 1 and 2, so that the price's pipeline begins at a register.
         first = JUDGE_STAGE - LEVEL_STAGES
@@ -227,8 +234,8 @@ class Book(wiring.Component):
             self._pricing.price_e4.eq(pipe.get("price_e4", first)),
             self._pricing.window.eq(reads[0].data),
         ]
-        pipe.put("tick_e4", reads[1].data.tick_e4, FINAL_STAGE - 1)
-        pipe.put("base_e4", reads[1].data.base_e4, FINAL_STAGE - 1)
+        pipe.put("tick_e4", reads[1].data.tick_e4, FINAL_STAGE - 2)
+        pipe.put("base_e4", reads[1].data.base_e4, FINAL_STAGE - 2)
         m.d.comb += [
             self._levels.tick_e4.eq(pipe.get("tick_e4", FINAL_STAGE - 1)),
             self._levels.base_e4.eq(pipe.get("base_e4", FINAL_STAGE)),
@@ -256,14 +263,12 @@ class Book(wiring.Component):
         m.d.comb += [wrong.eq(old.slot != slot), enough.eq(qty >= old.qty)]
         if "excess_wraps" in self._faults:
             m.d.comb += enough.eq(qty == old.qty)
-        taken, gone, adds = Signal(), Signal(), Signal()
+        taken, adds = Signal(), Signal()
         m.d.comb += [
             taken.eq(may_take & table.found & ~wrong),
-            gone.eq(taken & (whole | enough)),
             adds.eq(may_add & ~table.found),
             table.add.eq(may_add),
             table.take.eq(taken),
-            table.drop.eq(gone),
         ]
         with m.If(pipe.get("valid", at) & pipe.get("take", at)):
             m.d.sync += [first_taken.eq(taken), first_side.eq(old.side)]
@@ -279,7 +284,7 @@ class Book(wiring.Component):
             after.price_e4.eq(Mux(add, pipe.get("price_e4", at), old.price_e4)),
             after.qty.eq(Mux(add, qty, old.qty - qty)),
             table.after.eq(after),
-            levels.valid.eq(pipe.get("valid", at)),
+            levels.valid.eq(pipe.get("valid", at) & ~pipe.get("every_slot", at)),
             levels.slot.eq(slot),
             # An add's level number is right wherever it is used: then the price is placed.
             levels.side.eq(Mux(add, side, old.side)),
@@ -293,15 +298,18 @@ class Book(wiring.Component):
         pipe.put("overflow", adds & ~table.room, at)
         pipe.put("taken", taken, at)
         pipe.put("added", adds & table.room, at)
-        pipe.put("gone", gone, at)
         pipe.put("order_px_e4", after.price_e4, at)
         pipe.put("order_side", after.side, at)
         pipe.put("order_class", after.klass, at)
         pipe.put("order_level", after.level, at)
         pipe.put("order_qty_before", old.qty, at)
-        pipe.put("all_of_it", pipe.get("take", at) & (whole | enough), at)
         pipe.put("order_qty_left", after.qty, at)
-        all_of_it = pipe.get("all_of_it", at + 1)
+        # The next stage says whether the order goes: a carry is enough for one.
+        pipe.put("enough", enough, at)
+        whole = pipe.get("whole", at + 1) | pipe.get("enough", at + 1)
+        all_of_it = pipe.get("take", at + 1) & whole
+        gone = pipe.put("gone", pipe.get("taken", at + 1) & whole, at + 1)
+        m.d.comb += table.drop.eq(pipe.get("valid", at + 1) & gone)
         pipe.put("order_qty", Mux(all_of_it, 0, pipe.get("order_qty_left", at + 1)), at + 1)
         pipe.put("moved", Mux(all_of_it, pipe.get("order_qty_before", at + 1), pipe.get("qty", at + 1)), at + 1)
 
@@ -331,7 +339,7 @@ class Book(wiring.Component):
     def _count(self, m, pipe):
         """Stage 8: orders without a level, counted a side; wide enough that a count never wraps."""
         at = FINAL_STAGE - 2
-        bits = (self._sizes.orders + self._sizes.stash).bit_length()
+        bits = (table_shape(self._sizes).entries + self._sizes.stash).bit_length()
         counts = data.StructLayout({"far": bits, "off": bits})
         slot = pipe.get("slot", at)
         before = at - 1
@@ -373,7 +381,6 @@ class Book(wiring.Component):
         at, levels = FINAL_STAGE, self._levels
         slot, side, placed = pipe.get("slot", at), pipe.get("order_side", at), pipe.get("placed", at)
         best = data.StructLayout({"px_e4": 32, "qty": LEVEL_QTY_BITS, "any": 1})
-        wins = levels.any & levels.best
         bests = []
         for number, short in enumerate(("bid", "ask")):
             memory = Memory(shape=best, depth=self._sizes.slots, init=[])
@@ -383,9 +390,9 @@ class Book(wiring.Component):
             found = data.View(best, Signal(best.size, name=f"found_{short}"))
             now = data.View(best, Signal(best.size, name=f"now_{short}"))
             m.d.comb += [
-                found.px_e4.eq(Mux(wins, pipe.get("order_px_e4", at), Mux(levels.other, levels.other_px_e4, 0))),
-                found.qty.eq(Mux(wins, levels.after, Mux(levels.other, levels.other_qty, 0))),
-                found.any.eq(wins | levels.other),
+                found.px_e4.eq(Mux(levels.wins, pipe.get("order_px_e4", at), Mux(levels.other, levels.other_px_e4, 0))),
+                found.qty.eq(Mux(levels.wins, levels.after, Mux(levels.other, levels.other_qty, 0))),
+                found.any.eq(levels.some),
                 now.eq(Mux(here, found.as_value(), read.data.as_value())),
                 read.addr.eq(slot),
                 write.addr.eq(Mux(self._front.sweep, self._front.sweep_row, slot)),

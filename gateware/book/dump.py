@@ -4,7 +4,7 @@ Names below the book's own module; each is a Verilog array, or a register where 
 
 | module | name | rows |
 |---|---|---|
-| `table` | `way<n>`, n = bank x 4 + way | `way_layout`, one a row of the bank |
+| `table` | `way<n>`, n = bank x ways of a bank + way | `way_layout`, one a row of the bank |
 | `table` | `stash_present` | 1 row, a bit an entry |
 | `table` | `stash_reference<n>`, `stash_order<n>` | 1 row each |
 | `levels` | `shares` | 48 bits, at side, slot, rank from the highest address bit down |
@@ -16,7 +16,7 @@ set. A dump is right while nothing is under way in the pipeline and the tables a
 
 from collections.abc import Mapping, Sequence
 
-from tickgate.gateware.book.hashing import BANKS, REFERENCE_BITS, WAYS, index_bits, reference_of
+from tickgate.gateware.book.hashing import REFERENCE_BITS, reference_of, table_shape
 from tickgate.gateware.book.levels import group_bits, word_bits
 from tickgate.gateware.book.table import order_layout, way_layout
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
@@ -35,8 +35,9 @@ def dump_signals(sizes: Sizes, path: str = BOOK_PATH) -> tuple[tuple[str, str, i
     ----------
     path: Verilog name of the book's module.
     """
-    table, levels = f"{path}.table", f"{path}.levels"
-    signals = [(table, f"way{way}", way_layout(sizes).size, 1 << index_bits(sizes)) for way in range(BANKS * WAYS)]
+    table, levels, shape = f"{path}.table", f"{path}.levels", table_shape(sizes)
+    ways, rows = shape.banks * shape.ways, 1 << shape.index_bits
+    signals = [(table, f"way{way}", way_layout(sizes).size, rows) for way in range(ways)]
     signals.append((table, "stash_present", sizes.stash, 1))
     for entry in range(sizes.stash):
         signals.append((table, f"stash_reference{entry}", REFERENCE_BITS, 1))
@@ -73,13 +74,13 @@ def decode_dump(sizes: Sizes, memories: Mapping[str, Sequence[int]]) -> tuple[Or
         slot, side, price_e4, shares, klass = (word >> shift & mask for shift, mask in picks)
         orders[reference] = (slot, side, price_e4, shares, klass)
 
-    width, wide = index_bits(sizes), _fields(way_layout(sizes))
+    shape, wide = table_shape(sizes), _fields(way_layout(sizes))
     present_shift, _ = wide["present"]
     (tag_shift, tag_mask), (order_shift, order_mask) = wide["tag"], wide["order"]
-    for way in range(BANKS * WAYS):
+    for way in range(shape.banks * shape.ways):
         for row, word in enumerate(memories[f"way{way}"]):
             if word >> present_shift & 1:
-                reference = reference_of(way // WAYS, row, word >> tag_shift & tag_mask, width)
+                reference = reference_of(way // shape.ways, row, word >> tag_shift & tag_mask, shape)
                 found(reference, word >> order_shift & order_mask)
     for entry in range(sizes.stash):
         if memories["stash_present"][0] >> entry & 1:

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.book.hashing import index_bits
+from tickgate.gateware.book.hashing import table_shape
 from tickgate.gateware.book.levels import group_bits
 from tickgate.gateware.lib.layouts import elastic
 from tickgate.gateware.lib.logic import first_one
@@ -44,7 +44,7 @@ def operation_layout(sizes: Sizes) -> data.StructLayout:
 
 def sweep_rows(sizes: Sizes) -> int:
     """Rows of the longest memory that is swept."""
-    return max(1 << index_bits(sizes), 2 * sizes.slots * group_bits(sizes))
+    return max(1 << table_shape(sizes).index_bits, 2 * sizes.slots * group_bits(sizes))
 
 
 class Front(wiring.Component):
@@ -68,8 +68,10 @@ class Front(wiring.Component):
     refresh: In(1), pulse: tell the state of `refresh_slot` when there is room.
     refresh_slot: In(7).
     valid: Out(1), an operation enters.
+    enters: Out(1), one may: it is 1 wherever `valid` is, and known earlier.
     op: Out(operation_layout(sizes)), the operation.
     second: Out(1), it is the second half of a REPLACE.
+    second_follows: Out(1), in the next cycle it is one.
     reference: Out(64), the order's reference that it looks for, but for a second half.
     second_reference: Out(64), the one that a second half looks for.
     clearing: Out(1), from reset, a NEW_SESSION or a clear until every slot's `swept` operation has entered.
@@ -87,8 +89,10 @@ class Front(wiring.Component):
                 "refresh": In(1),
                 "refresh_slot": In(7),
                 "valid": Out(1),
+                "enters": Out(1),
                 "op": Out(operation_layout(sizes)),
                 "second": Out(1),
+                "second_follows": Out(1),
                 "reference": Out(64),
                 "second_reference": Out(64),
                 "clearing": Out(1),
@@ -101,7 +105,7 @@ class Front(wiring.Component):
         m = Module()
         slots, event, op = self._sizes.slots, self.i.payload, self.op
         order = event.kind <= EventKind.REPLACE
-        wait = Signal(2)  # cycles until the next operation may enter
+        wait = Signal(2)  # cycles until the next operation may enter, where it may not now
         wide = Signal()  # the operation before was an event of every slot
         halved = Signal()  # the second half of a REPLACE is to follow
         second = self.second
@@ -112,7 +116,7 @@ class Front(wiring.Component):
         sweeping = Signal(init=1)
         drain = Signal(range(DRAIN_CYCLES + 1))
         urgent = lost_due | clear_due
-        open_ = Signal(init=1)  # `wait` is 0
+        open_ = Signal(init=1)
         m.d.comb += self.i.ready.eq((open_ | (wide & event.every_slot)) & ~urgent)
         taken = self.i.valid & self.i.ready
         # A refresh can wait: its slot is chosen a cycle ahead. The one before is no longer due then.
@@ -122,62 +126,72 @@ class Front(wiring.Component):
         m.d.comb += self.reference.eq(event.reference)
         with m.If(wait != 0):
             m.d.sync += [wait.eq(wait - 1), open_.eq(wait == 1)]
+        # Set as if something entered: where nothing does, `open_` stays, and 1 does no harm.
+        replaces = self.i.valid & (event.kind == EventKind.REPLACE) & open_ & ~urgent
+        with m.If(open_ | wide):
+            m.d.sync += wait.eq(Mux(replaces, 3, 1))
+        m.d.comb += self.second_follows.eq(halved & ~second)
         start = Signal()
         m.d.sync += wide.eq(taken & event.every_slot)
-        m.d.sync += second.eq(halved & ~second)
+        m.d.sync += second.eq(self.second_follows)
+        # What an operation carries does not wait for whether there is one: where none enters, nothing looks at it. News
+        # come when no event may be taken, an update of a slot when there is none.
+        refreshes = open_ & refresh_any & ~sweeping & ~urgent & ~self.i.valid
+        order_event = Signal(operation_layout(self._sizes))
+        for name in ("kind", "notice", "slot", "every_slot", "side", "bad_side", "price_e4", "state_op", "state_bits"):
+            m.d.comb += order_event[name].eq(event[name])
+        replace = event.kind == EventKind.REPLACE
+        m.d.comb += [
+            order_event.qty.eq(event.quantity),
+            order_event.dropped.eq(order & busy.bit_select(event.slot[: self._sizes.slot_bits], 1)),
+            order_event.add.eq(event.kind == EventKind.ADD),
+            order_event.take.eq(order & (event.kind != EventKind.ADD)),
+            order_event.first.eq(replace),
+        ]
+        with m.If(self.i.valid & open_):
+            m.d.sync += [held.eq(order_event), self.second_reference.eq(event.new_reference)]
+        m.d.comb += [
+            self.enters.eq(second | self.i.valid | urgent | refresh_any),
+            self.valid.eq(second | taken | (open_ & urgent) | refreshes),
+        ]
         with m.If(second):
-            m.d.comb += [
-                self.valid.eq(1),
-                op.eq(held),
-                op.first.eq(0),
-                op.second.eq(1),
-                op.take.eq(0),
-                op.add.eq(held.take),
-            ]
-            m.d.sync += halved.eq(0)
-        with m.Elif(open_ & urgent):
+            m.d.comb += [op.eq(held), op.first.eq(0), op.second.eq(1), op.take.eq(0), op.add.eq(held.take)]
+        with m.Elif(urgent):
             # A clear behind a lost event waits its turn.
             m.d.comb += [
-                self.valid.eq(1),
                 op.own.eq(1),
                 op.every_slot.eq(1),
                 op.kind.eq(EventKind.NOTICE),
                 op.lost.eq(lost_due),
                 op.cleared.eq(~lost_due),
-                start.eq(~lost_due),
             ]
-            m.d.sync += [wait.eq(1), open_.eq(0)]
-            with m.If(lost_due):
-                m.d.sync += lost_due.eq(0)
-            with m.Else():
-                m.d.sync += clear_due.eq(0)
-        with m.Elif(taken):
-            dropped = order & busy.bit_select(event.slot[: self._sizes.slot_bits], 1)
-            replace = event.kind == EventKind.REPLACE
-            for name in ("kind", "notice", "slot", "every_slot", "side", "bad_side", "price_e4", "state_op"):
-                m.d.comb += op[name].eq(event[name])
+        with m.Elif(self.i.valid):
+            m.d.comb += op.eq(order_event)
+        with m.Else():
             m.d.comb += [
-                self.valid.eq(1),
-                op.qty.eq(event.quantity),
-                op.state_bits.eq(event.state_bits),
-                op.dropped.eq(dropped),
-                op.add.eq(event.kind == EventKind.ADD),
-                op.take.eq(order & (event.kind != EventKind.ADD)),
-                op.first.eq(replace),
-                start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION)),
-            ]
-            m.d.sync += [wait.eq(Mux(replace, 3, 1)), open_.eq(0), halved.eq(replace), held.eq(op)]
-            m.d.sync += self.second_reference.eq(event.new_reference)
-        with m.Elif(open_ & refresh_any & ~sweeping):
-            m.d.comb += [
-                self.valid.eq(1),
                 op.own.eq(1),
                 op.kind.eq(EventKind.OTHER),
                 op.slot.eq(refresh_slot),
                 op.swept.eq(busy.bit_select(refresh_slot, 1)),
             ]
+        # The payload stands where nothing else is told: one choice less for the wide fields.
+        for name in ("side", "bad_side", "qty", "price_e4", "state_op", "state_bits", "notice"):
+            m.d.comb += op[name].eq(Mux(second, held[name], order_event[name]))
+
+        with m.If(second):
+            m.d.sync += halved.eq(0)
+        with m.Elif(open_ & urgent):
+            m.d.comb += start.eq(~lost_due)
+            m.d.sync += open_.eq(0)
+            with m.If(lost_due):
+                m.d.sync += lost_due.eq(0)
+            with m.Else():
+                m.d.sync += clear_due.eq(0)
+        with m.Elif(taken):
+            m.d.comb += start.eq((event.kind == EventKind.NOTICE) & (event.notice == Notice.NEW_SESSION))
+            m.d.sync += [open_.eq(0), halved.eq(replace)]
+        with m.Elif(refreshes):
             m.d.sync += [
-                wait.eq(1),
                 open_.eq(0),
                 refresh_due.bit_select(refresh_slot, 1).eq(0),
                 busy.bit_select(refresh_slot, 1).eq(0),

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.faults import checked_faults
-from tickgate.gateware.lib.logic import chunk_first, chunked_first
+from tickgate.gateware.lib.logic import chunk_first, chunked_first, less
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
 from tickgate.sw.spec.units import TICKS_E4
@@ -44,7 +44,7 @@ class Levels(wiring.Component):
 
     Members
     -------
-    valid: In(1), stage 0: an operation may begin.
+    valid: In(1), stage 0: an operation may begin; never in two cycles running.
     slot: In(slot_bits), stage 0.
     side: In(1), stage 0.
     level: In(level_bits), stage 0.
@@ -55,7 +55,8 @@ class Levels(wiring.Component):
     base_e4: In(32), stage 5: price of level 0 of the slot.
     before: Out(48), stage 5: shares of the level before.
     after: Out(48), stage 5: and after.
-    any: Out(1), stage 5: it has any afterwards.
+    wins: Out(1), stage 5: it has any afterwards, and no other level is better.
+    some: Out(1), stage 5: the side has any level afterwards.
     best: Out(1), stage 5: no other level is better than this one.
     other: Out(1), stage 5: another level of the side has shares.
     other_qty: Out(48), stage 5: shares of the best other level.
@@ -90,7 +91,8 @@ class Levels(wiring.Component):
                 "base_e4": In(32),
                 "before": Out(LEVEL_QTY_BITS),
                 "after": Out(LEVEL_QTY_BITS),
-                "any": Out(1),
+                "wins": Out(1),
+                "some": Out(1),
                 "best": Out(1),
                 "other": Out(1),
                 "other_qty": Out(LEVEL_QTY_BITS),
@@ -124,20 +126,29 @@ class Levels(wiring.Component):
         m.submodules.summary, m.submodules.firsts = summary, firsts
         shares_write, words_write = shares.write_port(), words.write_port()
         summary_write, firsts_write = summary.write_port(), firsts.write_port(granularity=low_bits)
+        # Shares have two ports, as a block RAM has, and no second copy: the other level is read in stage 3, and its
+        # port writes in stage 4. The next operation reads there in stage 5 at the earliest.
         shares_read, other_read, word_read = shares.read_port(), shares.read_port(), words.read_port()
         summary_read, firsts_read = summary.read_port(domain="comb"), firsts.read_port(domain="comb")
 
         # What the last operation left behind; the one after it may have read memory before that was written. Masks are
         # kept decoded: one bit of a word, or of the summary.
         last_valid = Signal()
-        last_key = Signal(key_bits, reset_less=True)
+        last_key = Signal(key_bits, reset_less=True)  # key, rank and group are known a stage before the others
         last_rank = Signal(sizes.level_bits, reset_less=True)
         last_here = Signal(word, reset_less=True)
         last_rest = Signal(word, reset_less=True)  # the other levels of its word
         last_group = Signal(groups, reset_less=True)
-        last_qty = Signal(LEVEL_QTY_BITS, reset_less=True)
-        last_any = Signal(reset_less=True)  # the level has shares
-        last_word_any = Signal(reset_less=True)  # its word has levels
+        # Its shares are these of the operation where the level had none, else the total.
+        last_fresh = Signal(reset_less=True)
+        last_qty = Signal(32, reset_less=True)
+        last_total = Signal(LEVEL_QTY_BITS, reset_less=True)
+        # Whether the level has shares, and its word levels, is worked out over two cycles: what is found of it in the
+        # first one stands here, and one more gate tells. (For an add the first of these bits is set.)
+        last_left = Signal(3, reset_less=True)
+        last_near_any = Signal(reset_less=True)  # another level of its word has shares
+        last_any, last_word_any = Signal(), Signal()
+        m.d.comb += [last_any.eq(last_left.any()), last_word_any.eq(Cat(last_left, last_near_any).any())]
 
         # Stage 0: bids are ranked from the top. The operation before is in stage 2 at the latest.
         key = pipe.put("key", Cat(self.slot, self.side), 0)
@@ -150,100 +161,108 @@ class Levels(wiring.Component):
             word_read.addr.eq(Cat(rank[low_bits:], key)),
             summary_read.addr.eq(key),
         ]
-        pipe.put("summary_read", summary_read.data, 0)
-        newer = Signal()
-        newer_key, newer_group = Signal(key_bits), Signal(groups)
-        same_key = Mux(newer, newer_key == key, last_valid & (last_key == key))
-        pipe.put("same_key", same_key, 0)
-        pipe.put("past_group", Mux(newer, newer_group, last_group), 0)
+        same_key = last_valid & (last_key == key)
+        pipe.put("same_word", same_key & (last_rank[low_bits:] == rank[low_bits:]), 0)
+        pipe.put("same_rank", last_rank[:low_bits] == rank[:low_bits], 0)
+        # The operation before the last one writes while this one reads, if it is in stage 4 now.
+        go = pipe.put("go", self.go, 1, reset=True)
+        late_key, late_rank = pipe.get("key", 4), pipe.get("rank", 4)
+        written = Cat(
+            pipe.get("go", 4) & (late_key == key),
+            late_rank[low_bits:] == rank[low_bits:],
+            late_rank[:low_bits] == rank[:low_bits],
+        )
+        pipe.put("written", written, 0)
+        # Other words: those that have levels for sure, and the word of the operation before, which memory may not know.
+        past_group = last_group & same_key.replicate(groups)
+        unsure = group if "summary_late" in self._faults else group | past_group
+        pipe.put("others_sure", summary_read.data & ~unsure, 0)
+        pipe.put("others_past", past_group & ~group, 0)
 
         # Stage 1: the first four other words of which one has levels; the own word.
-        go = pipe.put("go", self.go, 1, reset=True)
         pipe.put("add", self.add, 1)
         pipe.put("qty", self.qty, 1)
-        m.d.comb += [
-            newer.eq(pipe.get("go", 2)),
-            newer_key.eq(pipe.get("key", 2)),
-            newer_group.eq(pipe.get("group", 2)),
-        ]
-        key, rank, same_key = pipe.get("key", 1), pipe.get("rank", 1), pipe.get("same_key", 1)
-        known = pipe.get("past_group", 1) & same_key.replicate(groups)
-        if "summary_late" in self._faults:
-            known = known & last_word_any.replicate(groups)
-        current = Mux(last_word_any, pipe.get("summary_read", 1) | known, pipe.get("summary_read", 1) & ~known)
-        others = pipe.put("others", current & ~pipe.get("group", 1), 1)
-        other_any, other_chunk, other_lows = chunked_first(others)
+        with m.If(go):
+            m.d.sync += [last_valid.eq(1), last_key.eq(pipe.get("key", 1)), last_group.eq(pipe.get("group", 1))]
+            m.d.sync += last_rank.eq(pipe.get("rank", 1))
+        rank, same_word, same_rank = (pipe.get(name, 1) for name in ("rank", "same_word", "same_rank"))
+        sure, past = pipe.get("others_sure", 1), pipe.get("others_past", 1)
+        others = pipe.put("others", sure | (past & last_word_any.replicate(groups)), 1)
+        chunks = [slice(at, at + 4) for at in range(0, groups, 4)]
+        chunk_any = Cat(sure[chunk].any() | (past[chunk].any() & last_word_any) for chunk in chunks)
+        other_any, other_chunk, other_lows = chunked_first(others, chunk_any)
         pipe.put("other_any", other_any, 1)
         pipe.put("other_chunk", other_chunk, 1)
         pipe.put("other_lows", other_lows, 1)
         here = pipe.put("here", _one_hot(rank[:low_bits], word), 1)
         pipe.put("ahead", Array(Const((1 << bit) - 1, word) for bit in range(word))[rank[:low_bits]], 1)
-        same_word = same_key & (last_rank[low_bits:] == rank[low_bits:])
-        if "word_forward_lost" in self._faults:
-            same_word = Const(0)
-        same_level = same_key & (last_rank == rank)
+        same_level = same_word & same_rank
         if "level_forward_lost" in self._faults:
             same_level = Const(0)
-        pipe.put("same_word", same_word, 1)
-        past_word = pipe.put("past_word", last_rest | Mux(last_any, last_here, 0), 1)
-        pipe.put("past_level", (past_word & here).any(), 1)
+        if "word_forward_lost" in self._faults:
+            same_word = Const(0)
+        pipe.put("takes_word", same_word, 1)
+        pipe.put("past_rest", (last_rest | Mux(last_any, last_here, 0)) & ~here, 1)
+        pipe.put("past_level", Mux(same_rank, last_any, last_rest.bit_select(rank[:low_bits], 1)), 1)
         pipe.put("word_read", word_read.data, 1)
-        pipe.put("old_shares", Mux(same_level, last_qty, shares_read.data), 1)
+        written, written_qty = pipe.get("written", 1).all(), Signal(LEVEL_QTY_BITS)
+        kept_shares = Mux(same_level, Mux(last_fresh, last_qty, last_total), written_qty)
+        pipe.put("old_shares", Mux(same_level | written, kept_shares, shares_read.data), 1)
 
         # Stage 2: the level itself; the first other level of its word; the first one of the other word.
         key, rank, add, qty = (pipe.get(name, 2) for name in ("key", "rank", "add", "qty"))
         here, old_shares = pipe.get("here", 2), pipe.get("old_shares", 2)
-        current_word = Mux(pipe.get("same_word", 2), pipe.get("past_word", 2), pipe.get("word_read", 2))
-        was_any = Mux(pipe.get("same_word", 2), pipe.get("past_level", 2), (pipe.get("word_read", 2) & here).any())
-        after = Signal(LEVEL_QTY_BITS)
-        m.d.comb += after.eq(Mux(add, Mux(was_any, old_shares + qty, qty), old_shares - qty))
-        is_any = add | (old_shares ^ qty).any()  # no comparison: it would share the carries of the difference
-        rest = pipe.put("rest", current_word & ~here, 2)
+        read_any = (pipe.get("word_read", 2) & here).any()
+        was_any = pipe.put("was_any", Mux(pipe.get("takes_word", 2), pipe.get("past_level", 2), read_any), 2)
+        total = pipe.put("total", Mux(add, old_shares + qty, old_shares - qty)[:LEVEL_QTY_BITS], 2)
+        fresh = pipe.put("fresh", add & ~was_any, 2)
+        # Nothing is left where all shares are taken. No comparison: it would share the carries of the difference. It is
+        # found in two halves, which the next stage puts together.
+        differs = old_shares ^ qty
+        half = LEVEL_QTY_BITS // 2
+        left = pipe.put("left", Cat(add, differs[:half].any(), differs[half:].any()), 2)
+        rest = Mux(pipe.get("takes_word", 2), pipe.get("past_rest", 2), pipe.get("word_read", 2) & ~here)
+        pipe.put("rest", rest, 2)
         near_any, near_chunk, near_lows = chunked_first(rest)
-        word_any = near_any | is_any
         pipe.put("near_any", near_any, 2)
         pipe.put("near_chunk", near_chunk, 2)
         pipe.put("near_lows", near_lows, 2)
-        pipe.put("own_first", is_any & ~(current_word & pipe.get("ahead", 2)).any(), 2)
+        pipe.put("none_ahead", ~(rest & pipe.get("ahead", 2)).any(), 2)
         other_chunk = pipe.get("other_chunk", 2)
         other_group = pipe.put("other_group", chunk_first(other_chunk, pipe.get("other_lows", 2)), 2)
-        pipe.put("near_first", ~pipe.get("other_any", 2) | (rank[low_bits:] < other_group), 2)
-        pipe.put("before", Mux(was_any, old_shares, 0), 2)
-        pipe.put("after", after, 2)
-        pipe.put("is_any", is_any, 2)
-        pipe.put("word_any", word_any, 2)
+        pipe.put("near_first", ~pipe.get("other_any", 2) | less(rank[low_bits:], other_group), 2)
         m.d.comb += firsts_read.addr.eq(Cat(other_chunk, key))
         pipe.put("far", firsts_read.data.word_select(other_group[:2], low_bits), 2)
         with m.If(pipe.get("go", 2)):
             m.d.sync += [
-                last_valid.eq(1),
-                last_key.eq(key),
-                last_rank.eq(rank),
                 last_here.eq(here),
-                last_rest.eq(rest),
-                last_group.eq(pipe.get("group", 2)),
-                last_qty.eq(after),
-                last_any.eq(is_any),
-                last_word_any.eq(word_any),
+                last_rest.eq(pipe.get("rest", 2)),
+                last_fresh.eq(fresh),
+                last_qty.eq(qty),
+                last_total.eq(total),
+                last_left.eq(left),
+                last_near_any.eq(near_any),
             ]
         with m.If(self.sweep):
             m.d.sync += last_valid.eq(0)
 
         # Stage 3: write; choose the best other level and ask for its shares.
+        is_any = pipe.put("is_any", pipe.get("left", 3).any(), 3)
+        word_any = is_any | pipe.get("near_any", 3)
+        own_first = is_any & pipe.get("none_ahead", 3)
+        pipe.put("before", Mux(pipe.get("was_any", 3), pipe.get("old_shares", 3), 0), 3)
+        pipe.put("after", Mux(pipe.get("fresh", 3), pipe.get("qty", 3), pipe.get("total", 3)), 3)
         key, rank = pipe.get("key", 3), pipe.get("rank", 3)
         group, near = rank[low_bits:], chunk_first(pipe.get("near_chunk", 3), pipe.get("near_lows", 3))
         m.d.comb += [
             firsts_write.addr.eq(Cat(group[2:], key)),
-            firsts_write.data.eq(Mux(pipe.get("own_first", 3), rank[:low_bits], near).replicate(4)),
+            firsts_write.data.eq(Mux(own_first, rank[:low_bits], near).replicate(4)),
             firsts_write.en.eq(Mux(pipe.get("go", 3), _one_hot(group[:2], 4), 0)),
-            shares_write.addr.eq(Cat(rank, key)),
-            shares_write.data.eq(pipe.get("after", 3)),
-            shares_write.en.eq(pipe.get("go", 3)),
             words_write.addr.eq(Cat(group, key)),
-            words_write.data.eq(pipe.get("rest", 3) | Mux(pipe.get("is_any", 3), pipe.get("here", 3), 0)),
+            words_write.data.eq(pipe.get("rest", 3) | Mux(is_any, pipe.get("here", 3), 0)),
             words_write.en.eq(pipe.get("go", 3) | self.sweep),
             summary_write.addr.eq(key),
-            summary_write.data.eq(pipe.get("others", 3) | Mux(pipe.get("word_any", 3), pipe.get("group", 3), 0)),
+            summary_write.data.eq(pipe.get("others", 3) | Mux(word_any, pipe.get("group", 3), 0)),
             summary_write.en.eq(pipe.get("go", 3) | self.sweep),
         ]
         with m.If(self.sweep):
@@ -257,23 +276,36 @@ class Levels(wiring.Component):
         other_rank = Mux(use_near, Cat(near, group), Cat(pipe.get("far", 3), pipe.get("other_group", 3)))
         other_exists = pipe.get("near_any", 3) | pipe.get("other_any", 3)
         if "no_rescan" in self._faults:
-            other_exists = other_exists & pipe.get("is_any", 3)
+            other_exists = other_exists & is_any
         pipe.put("other_rank", other_rank, 3)
+        pipe.put("other_level", other_rank ^ (~key[-1]).replicate(sizes.level_bits), 3)
         pipe.put("other", other_exists, 3)
-        m.d.comb += [other_read.addr.eq(Cat(pipe.get("other_rank", 3), key)), other_read.en.eq(pipe.get("valid", 3))]
+        either = Signal(len(other_read.addr))
+        writes = pipe.get("go", 4)
+        m.d.comb += [
+            either.eq(Mux(writes, Cat(pipe.get("rank", 4), pipe.get("key", 4)), Cat(pipe.get("other_rank", 3), key))),
+            other_read.addr.eq(either),
+            other_read.en.eq(pipe.get("valid", 3)),
+            shares_write.addr.eq(either),
+            shares_write.data.eq(pipe.get("after", 4)),
+            shares_write.en.eq(writes),
+        ]
 
         # Stage 4: its shares and its price.
-        side = pipe.get("key", 4)[-1]
-        other_level = pipe.get("other_rank", 4) ^ (~side).replicate(sizes.level_bits)
         pipe.put("other_qty", other_read.data, 4)
-        pipe.put("other_offset", other_level * self.tick_e4, 4)
-        pipe.put("best", ~pipe.get("other", 4) | (pipe.get("rank", 4) < pipe.get("other_rank", 4)), 4)
+        pipe.put("other_offset", pipe.get("other_level", 4) * self.tick_e4, 4)
+        other = pipe.get("other", 4)
+        best = pipe.put("best", ~other | less(pipe.get("rank", 4), pipe.get("other_rank", 4)), 4)
+        wins = pipe.put("wins", pipe.get("is_any", 4) & best, 4)
+        pipe.put("some", wins | other, 4)
 
         # Stage 5: the answer.
         m.d.comb += [
+            written_qty.eq(pipe.get("after", 5)),
             self.before.eq(pipe.get("before", 5)),
             self.after.eq(pipe.get("after", 5)),
-            self.any.eq(pipe.get("is_any", 5)),
+            self.wins.eq(pipe.get("wins", 5)),
+            self.some.eq(pipe.get("some", 5)),
             self.best.eq(pipe.get("best", 5)),
             self.other.eq(pipe.get("other", 5)),
             self.other_qty.eq(pipe.get("other_qty", 5)),

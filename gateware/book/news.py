@@ -72,7 +72,9 @@ def keep_slots(m: Module, pipe: Pipe, at: int, sizes: Sizes, cfg_symbol, best, f
                 m.d.comb += clear_bits.eq(Validity.UNSYNCED)
             with m.Default():
                 m.d.comb += set_bits.eq(Validity.INCOMPLETE)
-    wrong_length = (kind == EventKind.NOTICE) & (notice == Notice.NONE) & every & ~lost & ~cleared
+    early = {name: pipe.get(name, before - 1) for name in ("kind", "notice", "every_slot", "lost", "cleared")}
+    wrong_length = (early["kind"] == EventKind.NOTICE) & (early["notice"] == Notice.NONE)
+    pipe.put("wrong_length", wrong_length & early["every_slot"] & ~early["lost"] & ~early["cleared"], before - 1)
     bits, is_state = pipe.get("state_bits", before), kind == EventKind.STATE
     op = pipe.get("state_op", before)
     pipe.put("set_bits", set_bits, before)
@@ -87,7 +89,7 @@ def keep_slots(m: Module, pipe: Pipe, at: int, sizes: Sizes, cfg_symbol, best, f
     first_touched = Signal()
     second = pipe.get("second", before)
     anomaly = Signal(4)
-    with m.If(wrong_length):
+    with m.If(pipe.get("wrong_length", before)):
         m.d.comb += anomaly.eq(Anomaly.WRONG_LENGTH)
     with m.Elif(second & (first_anomaly != 0)):
         m.d.comb += anomaly.eq(first_anomaly)

@@ -35,18 +35,36 @@ def first_alone(word) -> Value:
     return split(Value.cast(word))[1]
 
 
-def chunked_first(word) -> tuple[Value, Value, Value]:
+def chunked_first(word, chunk_any=None) -> tuple[Value, Value, Value]:
     """The first step of `first_one`, for a word of a power of two of 8 bits or more.
+
+    Parameters
+    ----------
+    chunk_any: for every chunk of four bits whether any of it is set, where that is known sooner than the bits.
 
     Returns whether any bit is set, the index of the first chunk of four bits that has one, and, two bits a chunk, the
     first bit of every chunk; `chunk_first` makes the index of them.
     """
     bits = Value.cast(word)
     chunks = [bits[at : at + 4] for at in range(0, len(bits), 4)]
-    found, chunk = first_one(Cat(chunk.any() for chunk in chunks))
+    found, chunk = first_one(Cat(chunk.any() for chunk in chunks) if chunk_any is None else chunk_any)
     return found, chunk, Cat(first_one(chunk)[1] for chunk in chunks)
 
 
 def chunk_first(chunk, lows) -> Value:
     """The second step: the index of the lowest set bit."""
     return Cat(Value.cast(lows).word_select(chunk, 2), chunk)
+
+
+def less(one, other) -> Value:
+    """Whether the unsigned `one` is below `other`, of the same width, as a balanced tree: for a few bits sooner than by
+    carries."""
+
+    def split(a, b) -> tuple[Value, Value]:
+        if len(a) == 1:
+            return ~a & b, ~(a ^ b)
+        half = len(a) // 2
+        (low_less, low_same), (high_less, high_same) = split(a[:half], b[:half]), split(a[half:], b[half:])
+        return high_less | (high_same & low_less), high_same & low_same
+
+    return split(Value.cast(one), Value.cast(other))[0]

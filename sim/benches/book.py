@@ -8,6 +8,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 from cocotb.utils import get_sim_time
 
+from tickgate.gateware.book.hashing import table_shape
 from tickgate.sim import cocotb_lib as lib
 from tickgate.sim.benches.book_flow import Flow, symbol_rows
 from tickgate.sim.cocotb_run import BENCH_SIZES
@@ -196,10 +197,11 @@ async def book_table_fills_up_and_says_when_there_is_no_room(dut: Any) -> None:
     await bench.start()
     await bench.play(_some(bench.flow, 10_500))
     assert not bench.overflows
-    mix.live = SIZES.orders + SIZES.stash
-    await bench.play(_some(bench.flow, 20000 if lib.full() else 3000))
+    entries = table_shape(SIZES).entries
+    mix.live = entries + SIZES.stash
+    await bench.play(_some(bench.flow, 20000 if lib.full() else 5000))
     await bench.settle()
-    assert len(bench.model.orders()) > 0.9 * SIZES.orders
+    assert len(bench.model.orders()) > 0.8 * entries
     await bench.play(list(bench.flow.drain()))
     await bench.finish()
     assert bench.overflows

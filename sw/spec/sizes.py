@@ -23,7 +23,7 @@ class Sizes:
     Parameters
     ----------
     slots: symbols followed at once, a power of two from 2 to 64.
-    orders: entries of the order table, a power of two from 256 to 65,536 (its stash comes on top).
+    orders: orders that the order table is laid out for, a power of two from 256 to 65,536 (its stash comes on top).
     levels: price levels a side of a slot, a power of two from 64 to 4,096.
     stash: entries of the order table's stash, 4 to 64.
 

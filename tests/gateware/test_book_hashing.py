@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from tickgate.gateware.book.hashing import BANKS, WAYS, index_bits, reference_of, rows_of
+from tickgate.gateware.book.hashing import reference_of, rows_of, table_shape
 from tickgate.sw.spec.sizes import LADDER, Sizes
 
 MEDIUM = LADDER["medium"]
@@ -33,19 +33,19 @@ SOURCES = {"near_dense": near_dense, "dense": dense, "anywhere": anywhere}
 
 def fill_and_churn(sizes, load, operations, source):
     """A table as the gateware keeps it: least loaded row first, then the stash. Returns (overflows, most in stash)."""
-    width = index_bits(sizes)
+    shape = table_shape(sizes)
     rng = random.Random(1)
     references = SOURCES[source](rng)
-    loads = [[0] * (1 << width) for _ in range(BANKS)]
+    loads = [[0] * (1 << shape.index_bits) for _ in range(shape.banks)]
     live, place = [], []
     stash = most = overflows = 0
     target = int(sizes.orders * load)
     for _ in range(operations):
         if len(live) < 0.97 * target or (len(live) < target and rng.random() < 0.5):
             reference = next(references)
-            rows = rows_of(reference, width)
-            bank = min(range(BANKS), key=lambda b: loads[b][rows[b]])  # the first among equals
-            if loads[bank][rows[bank]] < WAYS:
+            rows = rows_of(reference, shape)
+            bank = min(range(shape.banks), key=lambda b: loads[b][rows[b]])  # the first among equals
+            if loads[bank][rows[bank]] < shape.ways:
                 loads[bank][rows[bank]] += 1
                 place.append((bank, rows[bank]))
             elif stash < sizes.stash:
@@ -84,24 +84,24 @@ def test_table_of_other_sizes_at_70_percent_load_never_overflows(sizes):
 
 
 def test_table_beyond_its_room_overflows():
-    assert fill_and_churn(MEDIUM, 1.05, 30_000, "near_dense")[0] > 0
+    assert fill_and_churn(MEDIUM, table_shape(MEDIUM).entries / MEDIUM.orders * 1.05, 30_000, "near_dense")[0] > 0
 
 
 @pytest.mark.parametrize("orders", [256, 1024, 4096, 65536])
 def test_row_and_tag_give_the_reference_back(orders):
-    width = index_bits(Sizes(orders=orders))
+    shape = table_shape(Sizes(orders=orders))
     rng = random.Random(orders)
     for _ in range(500):
         reference = rng.getrandbits(rng.choice((10, 33, 64)))
-        for bank, row in enumerate(rows_of(reference, width)):
-            assert 0 <= row < 1 << width
-            assert reference_of(bank, row, reference >> width, width) == reference
+        for bank, row in enumerate(rows_of(reference, shape)):
+            assert 0 <= row < 1 << shape.index_bits
+            assert reference_of(bank, row, reference >> shape.index_bits, shape) == reference
 
 
 def test_rows_of_a_dense_run_are_spread_evenly():
-    width = index_bits(MEDIUM)
-    count = 1 << width
-    for bank in range(BANKS):
-        rows = [rows_of(4 * n, width)[bank] for n in range(4 * count)]
+    shape = table_shape(MEDIUM)
+    count = 1 << shape.index_bits
+    for bank in range(shape.banks):
+        rows = [rows_of(4 * n, shape)[bank] for n in range(4 * count)]
         assert len(set(rows)) == count
         assert max(rows.count(row) for row in set(rows)) <= 8
