@@ -37,16 +37,21 @@ def carrier(rng: random.Random, kind: str, length: int) -> list[int]:
     return model.carrier(model.on_wire(frame))
 
 
-def traffic(rng: random.Random, count: int) -> list[int]:
-    """Carriers of every kind and of lengths around every limit, mostly good ones, most at the smallest gap."""
+def traffic(rng: random.Random, count: int, size_max: int = mac.FRAME_SIZE_MAX) -> list[int]:
+    """Carriers of every kind and of lengths around every limit, mostly good ones, most at the smallest gap.
+
+    Parameters
+    ----------
+    count: of them, beside ten that are always there. size_max: longest frame of the port.
+    """
     symbols: list[int] = [0] * 3
     lengths = [0, 1, 4, 7, 8, 9, 15, 16, 17, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68]
-    long = [1513, 1514, 1515, 1517, mac.FRAME_SIZE_MAX, mac.FRAME_SIZE_MAX + 1, mac.FRAME_SIZE_MAX + 12]
+    long = [size_max - 5, size_max - 4, size_max - 3, size_max - 1, size_max, size_max + 1, size_max + 12]
     kinds = ["good"] * 4 + ["bad_fcs", "rx_error", "preamble", "spoilt", "no_sfd"]
     plan = [(kinds[n % len(kinds)], rng.choice(lengths)) for n in range(count)]
     # Those that tell one limit from the next are always among them.
     plan += [("good", net.FRAME_SIZE_MIN), ("good", net.FRAME_SIZE_MIN - 1), ("preamble", 64), ("bad_fcs", 64)]
-    plan += [("rx_error", 64), ("good", 64), ("good", mac.FRAME_SIZE_MAX), ("good", mac.FRAME_SIZE_MAX + 1)]
+    plan += [("rx_error", 64), ("good", 64), ("good", size_max), ("good", size_max + 1)]
     plan += [("good", rng.choice(long)), (rng.choice(("bad_fcs", "rx_error")), rng.choice(long))]
     rng.shuffle(plan)
     for kind, length in plan:

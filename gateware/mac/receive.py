@@ -143,13 +143,14 @@ class Receive(wiring.Component):
         byte = tail[-8:]
 
         word, count = Signal(64), Signal(4)
-        size, enough = Signal(range(self._size_max + 2)), Signal()
+        size, enough, whole = Signal(range(self._size_max + 2)), Signal(), Signal()
         full = count[3]
         limit = self._size_max + ("oversize_late" in self._faults)
         least = net.FRAME_SIZE_MIN - ("runt_passes" in self._faults)
-        over = moves & (size == limit)
+        over = moves & whole
         with m.If(moves):
-            m.d.sync += [size.eq(size + 1), enough.eq(enough | (size == least - 1)), count.eq(Mux(full, 1, count + 1))]
+            m.d.sync += [size.eq(size + 1), enough.eq(enough | (size == least - 1)), whole.eq(size == limit - 1)]
+            m.d.sync += count.eq(Mux(full, 1, count + 1))
             with m.If(full | (count == 0)):
                 m.d.sync += word.eq(byte)
             for lane in range(1, WORD_BYTES):
@@ -158,7 +159,7 @@ class Receive(wiring.Component):
         with m.If(over):
             m.d.sync += cut.eq(1)
         with m.If(~rx.valid):
-            m.d.sync += [size.eq(0), enough.eq(0), count.eq(0)]
+            m.d.sync += [size.eq(0), enough.eq(0), whole.eq(0), count.eq(0)]
 
         ends = inside & ~rx.valid & ~cut
         wrong = Signal()

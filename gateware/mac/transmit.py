@@ -81,8 +81,8 @@ class Transmit(wiring.Component):
 
         def load():
             m.d.sync += [word.eq(self.i.payload.data), left.eq(self.i.payload.count), final.eq(self.i.payload.last)]
-            with m.If(self.i.payload.last):
-                m.d.sync += poison.eq(self.i.payload.error if "poison_lost" not in self._faults else 0)
+            if "poison_lost" not in self._faults:
+                m.d.sync += poison.eq(self.i.payload.last & self.i.payload.error)
 
         def counted():
             """A byte that the FCS covers."""
@@ -106,10 +106,10 @@ class Transmit(wiring.Component):
                 m.d.comb += byte.eq(mac.PREAMBLE_BYTE)
                 m.d.sync += [crc.eq(CRC_INIT), sent.eq(0), enough.eq(0), poison.eq(0), late.eq(0)]
                 m.d.sync += step.eq(1 + ("preamble_short" in self._faults))
+                load()  # whether there is a word or not: nothing but the state waits for it
                 with m.If(~drops):
                     m.d.comb += [self.i.ready.eq(1), valid.eq(self.i.valid)]
                     with m.If(self.i.valid):
-                        load()
                         m.next = "Preamble"
             with m.State("Preamble"):
                 ends = step == net.PREAMBLE_BYTES - 1
