@@ -123,6 +123,8 @@ class Board:
     status: what is known to work: `built` (place and route met the clocks), `elaborated`, or `emitted` (files for the
         vendor's tool were written and checked for syntax).
     notes: what one must know of it.
+    sampled_telemetry: whether telemetry can tell of every feed, itch and book record, or of intents, verdicts and
+        orders only; it takes some 4,000 flip-flops.
     still: outputs that stand still: resource, number, level.
     probe: the stages of a `probe`: `itch`, `risk` or both.
     phy_clock: resource on which a PHY without a crystal gets 25 MHz.
@@ -145,6 +147,7 @@ class Board:
     programmer: Programmer | None
     status: str
     notes: tuple[str, ...] = ()
+    sampled_telemetry: bool = False
     still: tuple[tuple[str, int, int], ...] = ()
     probe: tuple[str, ...] = ()
     phy_clock: str = ""
@@ -235,6 +238,7 @@ def _ecpix5(size: str) -> Board:
         oscillator_hz=100_000_000,
         core_hz=125_000_000,
         sizes=_FLOOR,
+        sampled_telemetry=size == "85",
         top="board",
         ports=(EthernetPort("eth_rgmii", 0, "rgmii", MICROCHIP_KSZ9031, 0, tx_clock_delay_taps=80),),
         roles=_ONE_PORT,
@@ -270,6 +274,7 @@ _TABLE = (
         oscillator_hz=30_000_000,
         core_hz=125_000_000,
         sizes=_FLOOR,
+        sampled_telemetry=True,
         top="board",
         ports=(EthernetPort("eth_rgmii", 0, "rgmii", MICROCHIP_KSZ9031, 0, tx_clock_delay_taps=80),),
         roles=_ONE_PORT,
@@ -384,6 +389,7 @@ _TABLE = (
         oscillator_hz=100_000_000,
         core_hz=100_000_000,
         sizes=_FLOOR,
+        sampled_telemetry=True,
         top="board",
         ports=(EthernetPort("eth_mii", 0, "mii", TI_DP83848J, 0),),
         roles=_ONE_PORT,
@@ -404,6 +410,7 @@ _TABLE = (
         oscillator_hz=200_000_000,
         core_hz=156_250_000,
         sizes=_FLOOR,
+        sampled_telemetry=True,
         top="board",
         ports=tuple(EthernetPort("sfp", n, "words", None, 0) for n in range(2)),
         roles=_TWO_PORTS,
