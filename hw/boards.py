@@ -120,7 +120,7 @@ class Board:
     ports: physical Ethernet ports. roles: index into them by role.
     leds: its lights. uart_baud: of the console, 0 where there is none.
     programmer: how to load it; None where the vendor's tool does.
-    status: what is known to work: `built` (place and route met the clocks), `elaborated`, or `emitted` (files for the
+    status: what is known to work: `built` (place and route met the clocks), `elaborated`, `too large`, or `emitted` (files for the
         vendor's tool were written and checked for syntax).
     notes: what one must know of it.
     sampled_telemetry: whether telemetry can tell of every feed, itch and book record, or of intents, verdicts and
@@ -329,8 +329,9 @@ _TABLE = (
         leds=_leds("led", LedMeaning.ARMED),
         uart_baud=0,
         programmer=Programmer("openFPGALoader", ("-c", "ft232", "-m", "{file}"), "bit", _OPENFPGALOADER),
-        status="elaborated",
+        status="too large",
         notes=(
+            "the device does not fit: its pipelines alone want some 40,000 flip-flops of the part's 24,288",
             "JTAG is on pads J27 to J34 and needs an adapter",
             "the pin of the light is also the only one that a UART could use: the light has it",
             "both PHYs share reset and MDIO; which address is which port is assumed",
