@@ -120,8 +120,8 @@ class Board:
     ports: physical Ethernet ports. roles: index into them by role.
     leds: its lights. uart_baud: of the console, 0 where there is none.
     programmer: how to load it; None where the vendor's tool does.
-    status: what is known to work: `built` (place and route met the clocks), `elaborated`, `too large`, or `emitted` (files for the
-        vendor's tool were written and checked for syntax).
+    status: what is known to work: `built` (place and route met the clocks), `elaborated`, `too large` (the part is too
+        small for the smallest device), or `emitted` (files for the vendor's tool, checked for syntax).
     notes: what one must know of it.
     sampled_telemetry: whether telemetry can tell of every feed, itch and book record, or of intents, verdicts and
         orders only; it takes some 4,000 flip-flops.
