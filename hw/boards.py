@@ -347,7 +347,7 @@ _TABLE = (
         leds=(Led("led_g", 0, LedMeaning.ALIVE), Led("led_r", 0, LedMeaning.ACTIVITY)),
         uart_baud=_SPEED,
         programmer=Programmer("iceprog", ("{file}",), "bin", _ICEPROG),
-        status="elaborated",
+        status="built",
         probe=("risk",),
         notes=("no Ethernet: the probe, the risk gate without the checks that multiply behind the UART",),
     ),
@@ -367,7 +367,7 @@ _TABLE = (
         leds=(Led("led", 0, LedMeaning.ALIVE), Led("led", 1, LedMeaning.ACTIVITY)),
         uart_baud=_SPEED,
         programmer=Programmer("iceprog", ("-S", "{file}"), "bin", _ICEPROG),
-        status="elaborated",
+        status="built",
         probe=("itch", "risk"),
         notes=(
             "no Ethernet: the probe, the parser and the risk gate without the checks that multiply behind the UART",

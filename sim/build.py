@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tickgate.sim import cache, flatten, merging, sinking, verilator
@@ -37,6 +37,11 @@ class Memory:
     name: str
     width: int
     depth: int
+
+    def below(self, name: str) -> Memory:
+        """The same memory where the design is the submodule `name` of another one."""
+        top, _, inside = self.module.partition(".")
+        return replace(self, module=f"{top}.{name}.{inside}")
 
     @property
     def flat(self) -> Memory:
@@ -73,7 +78,7 @@ def _find_member(root_header: str, memory: Memory) -> str:
     return inside[0]
 
 
-def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -> str:
+def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool, gmii: bool) -> str:
     sample = " ".join(
         f"if (top->trace_{stage}___05Fvalid) trace({number}, top->trace_{stage}___05Fpayload, {record.size_bytes});"
         for number, (stage, record) in enumerate(TRACES.items())
@@ -95,6 +100,8 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -
     previous = re.search(r"\b(__Vtrigprevexpr___TOP__clk__\d+)\b", root_header)
     if previous is None:
         raise RuntimeError("the model keeps no previous value of its clock")
+    # The crossings of a MAC have a clock of another name and asynchronous resets, so there the model is evaluated.
+    fell = "(top)->eval()" if gmii else f"(top)->rootp->{previous.group(1)} = 0"
     return "\n".join(
         [
             '#include "Vdevice.h"',
@@ -103,7 +110,8 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -
             f"#define TICKGATE_WAVES {int(waves)}",
             f"enum {{ TRACE_COUNT = {len(TRACES)} }};",
             f"#define SAMPLE_TRACES(top) {sample}",
-            f"#define CLOCK_FELL(top) (top)->rootp->{previous.group(1)} = 0",
+            f"#define TICKGATE_GMII {int(gmii)}",
+            f"#define CLOCK_FELL(top) {fell}",
             "#define CLEAR_INPUTS(top) top->i_a___05Fvalid = top->i_b___05Fvalid = top->i_inject___05Fvalid = 0; "
             "top->bus___05Fw_en = top->bus___05Fr_en = 0; top->o_orders___05Fready = top->o_telemetry___05Fready = 0; "
             "top->i_control___05Fvalid = top->o_control___05Fready = 0;",
@@ -116,28 +124,34 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool) -
     )
 
 
-def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] = frozenset()) -> Path:
-    """Path of the compiled device of these sizes; built where the cache has none.
+def shared_object(
+    sizes: Sizes, *, waves: bool = False, faults: frozenset[str] = frozenset(), gmii: bool = False
+) -> Path:
+    """Path of the compiled device of these sizes, with `gmii` behind its MAC; built where the cache has none.
 
     Raises
     ------
     UserError: no C++ compiler. RuntimeError: a tool failed; the message ends with what it printed.
     """
     key = cache.design_hash(
-        "device", sizes, waves, sorted(faults), HARNESS.read_bytes(), _sources(), _VERILATE, _COMPILE
+        "device", sizes, waves, gmii, sorted(faults), HARNESS.read_bytes(), _sources(), _VERILATE, _COMPILE
     )
 
     def make(folder: Path) -> None:
         from tickgate.gateware.build import to_verilog
         from tickgate.gateware.top import Top
+        from tickgate.sim.mac_top import MacTop
 
         compiler = shutil.which(os.environ.get("CXX", "g++"))
         if compiler is None:
             raise UserError("no C++ compiler: install the Debian package g++")
-        text = to_verilog(Top(sizes, trace=True, faults=faults), name="device")
+        component = MacTop(sizes, faults=faults) if gmii else Top(sizes, trace=True, faults=faults)
+        text = to_verilog(component, name="device")
         text = verilator.merge_registers(verilator.strip_zero_memories(text))
         memories = dump_memories(sizes)
-        if not waves:  # a waveform is looked at by its hierarchy, and by all of its nets
+        if gmii:
+            memories = tuple(memory.below("top") for memory in memories)
+        elif not waves:  # a waveform is looked at by its hierarchy, and by all of its nets
             text = sinking.sunk(text, "device")
             memories = tuple(memory.flat for memory in memories)
         (folder / "device.v").write_text(text)
@@ -148,7 +162,7 @@ def shared_object(sizes: Sizes, *, waves: bool = False, faults: frozenset[str] =
         )
         obj = folder / "obj"
         root = (obj / "Vdevice___024root.h").read_text()
-        (obj / "ports.h").write_text(_ports_header(root, memories, waves))
+        (obj / "ports.h").write_text(_ports_header(root, memories, waves, gmii))
         shutil.copy(HARNESS, obj / "harness.cpp")
         include = verilator.bin_folder().parent / "include"
         runtime = ["verilated.cpp", "verilated_threads.cpp"] + (["verilated_vcd_c.cpp"] if waves else [])

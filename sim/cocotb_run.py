@@ -20,7 +20,7 @@ from tickgate.sim import cache, verilator
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import LADDER, Sizes
 
-STAGES = ("feed", "itch", "book", "trigger", "risk", "orders", "registers", "telemetry", "control", "top")
+STAGES = ("mac", "feed", "itch", "book", "trigger", "risk", "orders", "registers", "telemetry", "control", "top")
 BENCH_SIZES = Sizes(slots=4, orders=256, levels=64, stash=16)
 
 

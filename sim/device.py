@@ -84,10 +84,13 @@ class Device:
 
     def __init__(self, sizes: Sizes, *, waves: bool = False, faults: frozenset[str] = frozenset()):
         self.sizes = sizes
-        self._lib = _library(build.shared_object(sizes, waves=waves, faults=faults))
+        self._lib = _library(self._compiled(waves, faults))
         self._handle: int | None = self._lib.tg_new()
         self._quiet = QUIET_CYCLES
         self._dtypes = {stage: record_dtype(record) for stage, record in TRACES.items()}
+
+    def _compiled(self, waves: bool, faults: frozenset[str]) -> Path:
+        return build.shared_object(self.sizes, waves=waves, faults=faults)
 
     def close(self) -> None:
         """Frees the model."""

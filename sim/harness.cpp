@@ -37,11 +37,18 @@ struct OutWord {
     uint32_t count, last, error, port;
 };
 
+// A byte that left the device with a carrier: bits 7:0, bit 8 valid, bit 9 error (sw/model/mac.py).
+struct Symbol {
+    uint64_t cycle;
+    uint32_t symbol, unused;
+};
+
 struct Device {
     VerilatedContext context;
     Model* top;
     Bytes traces[TRACE_COUNT];
     Bytes out;
+    Bytes sent;
     uint64_t cycle = 0;
     uint64_t stall_state = 0;
     uint32_t stall_share = 0;  // of 65536
@@ -107,6 +114,13 @@ struct Device {
         if (top->o_telemetry___05Fvalid) word(top->o_telemetry___05Fpayload, 1);
         top->o_control___05Fready = 1;
         if (top->o_control___05Fvalid) word(top->o_control___05Fpayload, 2);
+#if TICKGATE_GMII
+        if (top->gmii_tx___05Fvalid) {
+            *reinterpret_cast<Symbol*>(sent.grow(sizeof(Symbol))) =
+                Symbol{cycle, top->gmii_tx___05Fdata | 1u << 8 | static_cast<uint32_t>(top->gmii_tx___05Ferror) << 9, 0};
+            last_activity = cycle;
+        }
+#endif
         SAMPLE_TRACES(top)
         edge();
     }
@@ -217,6 +231,25 @@ void tg_run(Device* d, const uint8_t* data, const int64_t* offsets, const int64_
     }
 }
 
+#if TICKGATE_GMII
+// Puts symbols on the wire of feed line A, one a cycle.
+void tg_symbols(Device* d, const uint16_t* symbols, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++) {
+        d->top->gmii_rx___05Fdata = symbols[i] & 0xFF;
+        d->top->gmii_rx___05Fvalid = symbols[i] >> 8 & 1;
+        d->top->gmii_rx___05Ferror = symbols[i] >> 9 & 1;
+        d->step();
+    }
+    d->top->gmii_rx___05Fvalid = 0;
+    d->top->gmii_rx___05Ferror = 0;
+}
+
+const uint8_t* tg_sent(Device* d, uint64_t* size) {
+    *size = d->sent.size;
+    return d->sent.data;
+}
+#endif
+
 // Presents one SoupBinTCP segment at the inject port; gives -1 when it was not taken within `limit` cycles.
 int64_t tg_inject(Device* d, const uint8_t* data, int64_t length, uint64_t limit) {
     Model* top = d->top;
@@ -269,6 +302,7 @@ const uint8_t* tg_out(Device* d, uint64_t* size) {
 void tg_clear(Device* d) {
     for (auto& t : d->traces) t.size = 0;
     d->out.size = 0;
+    d->sent.size = 0;
 }
 
 // Reads a memory of the design (number as in ports.h) as 64-bit words, lowest first; gives the words of one row.

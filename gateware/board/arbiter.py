@@ -109,6 +109,8 @@ class PortArbiter(wiring.Component):
 class CopyStore(wiring.Component):
     """Frames that cannot wait, kept for a port that may be busy. One that finds no room is dropped whole and told.
 
+    Where frames leave as fast as they come, and none before them is longer than `LIMIT_WORDS`, none is lost.
+
     Parameters
     ----------
     depth: words, more than `LIMIT_WORDS`.
@@ -151,11 +153,11 @@ class CopyStore(wiring.Component):
 
 
 class EthertypeFilter(wiring.Component):
-    """Passes the frames of one EtherType, each word with the arrival of the next one, the last one a cycle later.
+    """Passes the frames of some EtherTypes, each word with the arrival of the next one, the last one a cycle later.
 
     Parameters
     ----------
-    ethertype: directly behind the addresses; tagged frames do not pass.
+    ethertypes: what may stand directly behind the addresses.
     faults: names of `FAULTS`, for the tests of the tests.
 
     Members
@@ -164,10 +166,10 @@ class EthertypeFilter(wiring.Component):
     o: Out(flow(FRAME_WORD)).
     """
 
-    FAULTS = {"low_byte_only": "the low byte of the EtherType is not compared"}
+    FAULTS = {"low_byte_ignored": "the low byte of the EtherType is not compared"}
 
-    def __init__(self, ethertype: int, *, faults: frozenset[str] = frozenset()):
-        self._ethertype, self._faults = ethertype, checked_faults(faults, self.FAULTS)
+    def __init__(self, *ethertypes: int, faults: frozenset[str] = frozenset()):
+        self._ethertypes, self._faults = ethertypes, checked_faults(faults, self.FAULTS)
         super().__init__({"i": In(flow(FRAME_WORD)), "o": Out(flow(FRAME_WORD))})
 
     def elaborate(self, platform):
@@ -175,11 +177,13 @@ class EthertypeFilter(wiring.Component):
         word, before = self.i.payload, Signal(FRAME)
         first, second = Signal(init=1), Signal()
         passes, flush = Signal(), Signal()
-        high, low = self._ethertype >> 8, self._ethertype & 0xFF
-        is_type = (word.data[32:40] == high) & (word.count >= 6)
-        if "low_byte_only" not in self._faults:
-            is_type = is_type & (word.data[40:48] == low)
-        goes = Mux(second, is_type, passes & ~first)
+        is_type = []
+        for ethertype in self._ethertypes:
+            same = word.data[32:40] == ethertype >> 8
+            if "low_byte_ignored" not in self._faults:
+                same = same & (word.data[40:48] == ethertype & 0xFF)
+            is_type.append(same)
+        goes = Mux(second, Cat(is_type).any() & (word.count >= 6), passes & ~first)
         m.d.sync += flush.eq(0)
         m.d.comb += [self.o.payload.eq(before), self.o.valid.eq(flush | self.i.valid & goes)]
         with m.If(self.i.valid):

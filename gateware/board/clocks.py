@@ -145,7 +145,8 @@ class Clocks(wiring.Component):
         waited = Signal(range(POWER_ON_CYCLES + 1), reset_less=True)
         with m.If(waited != POWER_ON_CYCLES):
             m.d.boot += waited.eq(waited + 1)
-        restart = waited != POWER_ON_CYCLES
+        restart = Signal(init=1, reset_less=True)  # a register, because it resets without a clock
+        m.d.boot += restart.eq(waited != POWER_ON_CYCLES)
         if platform.default_rst is not None:
             m.submodules.button = button = io.Buffer("i", platform.request(platform.default_rst, dir="-"))
             restart = restart | button.i

@@ -10,6 +10,7 @@ from tickgate.gateware.board.arbiter import PRIORITY, CopyStore, EthertypeFilter
 from tickgate.gateware.board.description import ROLES
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import elastic, flow
+from tickgate.sw.spec import net
 from tickgate.sw.spec.control import ETHERTYPE
 from tickgate.sw.spec.events import FRAME_WORD
 
@@ -20,11 +21,14 @@ STREAMS = ("i_a", "i_b", "i_control", "o_orders", "o_copy", "o_control", "o_tele
 class Roles(wiring.Component):
     """Between the ports and the device.
 
-    A feed line hears every frame of its port in the cycle in which it comes and drops what is not for it; the control
-    role hears the frames of its EtherType. On a port that several roles send on, orders go first, then copies of
-    orders, answers, telemetry (`PortArbiter`). Copies of what left on the order port are sent on the control port where
-    that is another one; on a shared port the frame itself passes by. There is no way in for frames to inject, and
-    frames that no role claims are dropped.
+    A feed line hears every frame of its port in the cycle in which it comes and drops what is not for it. Line B on
+    the port of the control role hears what may be a feed's, IPv4 and tagged frames, a word late: while one line is in a
+    frame the other one's are not heard (`LineMerge`), and the host's frames must not have that effect. The control role
+    hears the frames of its EtherType.
+
+    On a port that several roles send on, orders go first, then copies of orders, answers, telemetry (`PortArbiter`).
+    Copies of what left on the order port are sent on the control port where that is another one; on a shared port the
+    frame itself passes by. There is no way in for frames to inject, and frames that no role claims are dropped.
 
     Parameters
     ----------
@@ -47,6 +51,7 @@ class Roles(wiring.Component):
     FAULTS = {
         "lines_swapped": "feed line A hears the port of line B, and the other way round",
         "telemetry_first": "telemetry goes before answers",
+        "host_blocks_feed": "line B hears the host's frames too",
         "copies_on_the_wire": "copies of orders are sent on the order port too",
     }
     latency_cycles = {
@@ -80,9 +85,14 @@ class Roles(wiring.Component):
         m, roles = Module(), self._roles
         lines = (self.i_b, self.i_a) if "lines_swapped" in self._faults else (self.i_a, self.i_b)
         for role, line in zip(("feed_a", "feed_b"), lines, strict=True):
-            if role in roles:
-                port = getattr(self, f"rx_{roles[role]}")
-                m.d.comb += [line.valid.eq(port.valid), line.payload.eq(port.payload)]
+            if role not in roles:
+                continue
+            heard = getattr(self, f"rx_{roles[role]}")
+            if role == "feed_b" and roles[role] == roles["control"] and "host_blocks_feed" not in self._faults:
+                m.submodules.feed_filter = market = EthertypeFilter(net.ETHERTYPE_IPV4, net.ETHERTYPE_VLAN)
+                m.d.comb += [market.i.valid.eq(heard.valid), market.i.payload.eq(heard.payload)]
+                heard = market.o
+            m.d.comb += [line.valid.eq(heard.valid), line.payload.eq(heard.payload)]
         m.submodules.control_filter = only = EthertypeFilter(ETHERTYPE)
         port = getattr(self, f"rx_{roles['control']}")
         m.d.comb += [only.i.valid.eq(port.valid), only.i.payload.eq(port.payload)]

@@ -66,7 +66,7 @@ def as_json(board: Board) -> dict[str, Any]:
 
 def _sizes(board: Board) -> str:
     sizes = board.sizes
-    return f"{sizes.slots} / {sizes.orders:,} / {sizes.levels:,}"
+    return f"{sizes.slots}/{sizes.orders}/{sizes.levels}"
 
 
 def _network(board: Board) -> str:
@@ -76,21 +76,13 @@ def _network(board: Board) -> str:
 
 
 def _all(boards: list[Board]) -> None:
-    table = Table(title="Boards (none of them tried on silicon)")
-    for column in ("board", "part", "Ethernet", "core MHz", "slots / orders / levels", "console", "state"):
-        table.add_column(column)
+    table = Table(title="Boards, none of them tried on silicon")
+    for column in ("board", "Ethernet", "core MHz", "slots/ orders/ levels", "state"):
+        table.add_column(column, no_wrap=column != "slots/ orders/ levels")
     for board in boards:
-        console = f"{board.uart_baud} baud" if board.uart_baud else "-"
-        table.add_row(
-            board.name,
-            board.part.name,
-            _network(board),
-            f"{board.core_hz / 1e6:g}",
-            _sizes(board),
-            console,
-            board.status,
-        )
-    Console(width=None if Console().is_terminal else 160).print(table)
+        core_mhz = f"{board.core_hz / 1e6:g}"
+        table.add_row(board.name, _network(board), core_mhz, _sizes(board), board.status)
+    Console().print(table)
 
 
 def _one(board: Board) -> None:
@@ -98,7 +90,7 @@ def _one(board: Board) -> None:
         ("board", f"{board.name}: {board.title}"),
         ("part", f"{board.part.name}, {board.toolchain}"),
         ("clocks", ", ".join(f"{name} {hz / 1e6:g} MHz" for name, hz in board.clocks.items())),
-        ("slots / orders / levels", _sizes(board)),
+        ("slots, orders, levels", _sizes(board)),
     ]
     for index, port in enumerate(board.ports):
         roles = ", ".join(role for role, number in board.roles.items() if number == index)

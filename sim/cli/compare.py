@@ -64,6 +64,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="send the frames through network interfaces and this driver (default packet) to the device; or to a "
         "device that is there already, as of `tickgate device --via` (xdp:eth0)",
     )  # fmt: skip
+    parser.add_argument(
+        "--mac", default="", choices=("gmii",), help="send frames and orders through the MAC, as bytes of a GMII"
+    )
     parser.add_argument("--print-config", action="store_true", help="print the configuration used, as TOML")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object (docs/reference/compare.schema.json)"
@@ -113,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     options = CompareOptions(
         path=args.file, sizes=sizes, selection=selection(args, sizes.slots), config=args.config, pack=pack,
         start=args.start, limit=args.limit, stall=args.stall, gap=args.gap,
-        via=args.via,
+        via=args.via, mac=args.mac,
     )  # fmt: skip
     bars = Bars()
     with bars.progress:

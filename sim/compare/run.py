@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +15,7 @@ from tickgate.sim.compare.engine import Comparison, Observer
 from tickgate.sim.compare.inputs import Input, frames_of
 from tickgate.sim.compare.result import CompareResult
 from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
+from tickgate.sim.mac_device import MacDevice
 from tickgate.sw.files.block import block_of
 from tickgate.sw.files.mold_source import MoldSource
 from tickgate.sw.files.packer import Frames, Packer
@@ -41,6 +42,7 @@ class CompareOptions:
     start, limit: messages (of a capture: frames) skipped and taken. stall: share of cycles in which the order port is
     held up. gap: idle cycles between frames. faults: planted faults of the device. work: folder of reproducers.
     keep_orders: whether `Comparison.order_frames` keeps every order frame; a long run has many.
+    mac: `gmii`: the frames pass the MAC as bytes, and so do the orders; "": they are words on both sides of it.
     via: `nic` or `nic:BACKEND`: the frames pass network interfaces and that driver; "": they are handed over; a
     transport of the host (`xdp:eth0`): the device is at its other end, and `sizes` has to be what it tells.
     """
@@ -58,6 +60,7 @@ class CompareOptions:
     work: Path = Path("build") / "compare"
     keep_orders: bool = False
     via: str = ""
+    mac: str = ""
 
     def open_device(self) -> Device | BoardDevice:
         """The device that `via` names.
@@ -66,6 +69,10 @@ class CompareOptions:
         ------
         UserError: `via` is wrong, or what it needs is missing.
         """
+        if self.mac:
+            if self.via:
+                raise UserError("--mac and --via are two ways to the device: give one of them")
+            return MacDevice(self.sizes, faults=self.faults)
         if not self.via:
             return Device(self.sizes, faults=self.faults)
         if is_remote(self.via):
@@ -147,8 +154,11 @@ def compare(
             if comparison.different:
                 break
         comparison.finish()
+        if isinstance(device, MacDevice) and not comparison.different:
+            for name, (want, got) in device.differences().items():
+                result.note_mismatch(model.feed.expected - 1, f"counter {name}", {"value": want}, {"value": got})
         elapsed = max(1, clock.now_ns() - began)
-        if options.via:
+        if options.via or options.mac:
             result.notes.append(device.via)
     result.rate_msgs_s = result.messages * 1e9 / elapsed
     result.device_msgs_s = result.messages * 1e9 / max(1, comparison.device_ns)
@@ -185,7 +195,7 @@ def write_reproducer(options: CompareOptions, config: Config, result: CompareRes
 
     def replay(batches: list[Frames]) -> bool:
         again = CompareResult("", {})
-        with Device(options.sizes, faults=options.faults) as device:
+        with replace(options, via="").open_device() as device:
             if options.stall:
                 device.stall(options.stall)
             model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
@@ -223,4 +233,5 @@ def write_reproducer(options: CompareOptions, config: Config, result: CompareRes
         reproduce.write_messages(path, kept)
     toml.write_text(config_toml.dumps(config))
     pack = f" --pack {options.pack}" if options.pack and not source.is_capture else ""
-    return f"tickgate compare {path} --config {toml}{pack}"
+    mac = f" --mac {options.mac}" if options.mac else ""
+    return f"tickgate compare {path} --config {toml}{pack}{mac}"

@@ -1,6 +1,8 @@
 """The table of boards is sound by itself, and the command tells it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -118,3 +120,11 @@ def test_command_prints_json(capsys):
 def test_command_refuses_an_unknown_board(capsys):
     assert main(["boards", "versa"]) == 2
     assert "did you mean 'versa_ecp5'?" in capsys.readouterr().err
+
+
+def test_table_is_told_without_amaranth():
+    code = (
+        "import sys; sys.modules['amaranth'] = None; from tickgate.sw.cli.main import main; sys.exit(main(['boards']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "icebreaker" in done.stdout, done.stderr
