@@ -150,6 +150,8 @@ class Telemetry(wiring.Component):
     ----------
     depth: words kept between the classes and the frames, a power of two of 32 or more.
     class_depth: records more than two in each class of which all are sent, a power of two.
+    sampled: whether the classes of feed, itch and book are there, of which nothing is sent but what the mask selects.
+        Without them the mask means nothing for these; histograms count all stages either way.
     faults: names of `FAULTS`, for the tests of the tests.
 
     Members
@@ -176,10 +178,13 @@ class Telemetry(wiring.Component):
     }
     latency_cycles = {("bin_select", "bin_count", "read"): (1, 1)}
 
-    def __init__(self, *, depth: int = 512, class_depth: int = 16, faults: frozenset[str] = frozenset()):
+    def __init__(
+        self, *, depth: int = 512, class_depth: int = 16, sampled: bool = True, faults: frozenset[str] = frozenset()
+    ):
         if depth < 32 or depth & (depth - 1):
             raise ValueError(f"depth must be a power of two of 32 or more, not {depth}")
-        self._depth, self._class_depth, self._faults = depth, class_depth, checked_faults(faults, self.FAULTS)
+        self._depth, self._class_depth, self._sampled = depth, class_depth, sampled
+        self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 **{f"i_{stage}": In(flow(record)) for stage, record in TRACES.items()},
@@ -202,9 +207,10 @@ class Telemetry(wiring.Component):
             m.d.sync += valid.eq(port.valid)
             with m.If(port.valid):
                 m.d.sync += seen.eq(port.payload)
-            queue, missed = self._class(m, stage, number, valid, seen)
-            queues.append(queue)
-            lost.append(missed)
+            if self._sampled or stage in telemetry.ALWAYS:
+                queue, missed = self._class(m, stage, number, valid, seen)
+                queues.append(queue)
+                lost.append(missed)
             counts.append(self._count(m, stage, valid, seen))
         chosen = [Mux(self.bin_select[5:] == number, count, 0) for number, count in enumerate(counts)]
         m.d.sync += self.bin_count.eq(reduce(or_, chosen))

@@ -52,6 +52,7 @@ class Top(wiring.Component):
     build_id: told by the register `build_id`; see `tickgate.gateware.build.build_id`.
     core_clock_hz: told by its register, in kHz.
     status: whether there is an output `status` of `STATUS`, for the lights of a board.
+    sampled_telemetry: see `tickgate.gateware.telemetry.Telemetry`; a small part has no room for it.
     macs: MACs around the device; for each there is an input `counters_mac<n>` of its counters, and registers tell the
         sums.
     faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
@@ -101,10 +102,12 @@ class Top(wiring.Component):
         build_id: int = 0,
         core_clock_hz: int = CORE_CLOCK_HZ,
         status: bool = False,
+        sampled_telemetry: bool = True,
         macs: int = 0,
         faults: frozenset[str] = frozenset(),
     ):
         self._sizes, self._trace, self._build_id, self._clock_hz = sizes, trace, build_id, core_clock_hz
+        self._sampled = sampled_telemetry
         self._status, self._macs = status, tuple(f"mac{number}" for number in range(macs))
         self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
@@ -144,7 +147,8 @@ class Top(wiring.Component):
     def _stage(self, name: str):
         component = COMPONENTS[name]
         sized = (self._sizes,) if name in SIZED else ()
-        return component(*sized, faults=self._faults_of(name))
+        options = {"sampled": self._sampled} if name == "telemetry" else {}
+        return component(*sized, **options, faults=self._faults_of(name))
 
     def _faults_of(self, stage: str) -> frozenset[str]:
         return frozenset(f.split(".", 1)[1] for f in self._faults if f.startswith(f"{stage}."))

@@ -120,9 +120,11 @@ class Board:
     ports: physical Ethernet ports. roles: index into them by role.
     leds: its lights. uart_baud: of the console, 0 where there is none.
     programmer: how to load it; None where the vendor's tool does.
-    status: what is known to work: `built` (place and route met the clocks), `elaborated`, or `emitted` (files for the
-        vendor's tool were written and checked for syntax).
+    status: what is known to work: `built` (place and route met the clocks), `elaborated`, `too large` (the part is too
+        small for the smallest device), or `emitted` (files for the vendor's tool, checked for syntax).
     notes: what one must know of it.
+    sampled_telemetry: whether telemetry can tell of every feed, itch and book record, or of intents, verdicts and
+        orders only; it takes some 4,000 flip-flops.
     still: outputs that stand still: resource, number, level.
     probe: the stages of a `probe`: `itch`, `risk` or both.
     phy_clock: resource on which a PHY without a crystal gets 25 MHz.
@@ -145,6 +147,7 @@ class Board:
     programmer: Programmer | None
     status: str
     notes: tuple[str, ...] = ()
+    sampled_telemetry: bool = False
     still: tuple[tuple[str, int, int], ...] = ()
     probe: tuple[str, ...] = ()
     phy_clock: str = ""
@@ -235,6 +238,7 @@ def _ecpix5(size: str) -> Board:
         oscillator_hz=100_000_000,
         core_hz=125_000_000,
         sizes=_FLOOR,
+        sampled_telemetry=size == "85",
         top="board",
         ports=(EthernetPort("eth_rgmii", 0, "rgmii", MICROCHIP_KSZ9031, 0, tx_clock_delay_taps=80),),
         roles=_ONE_PORT,
@@ -270,6 +274,7 @@ _TABLE = (
         oscillator_hz=30_000_000,
         core_hz=125_000_000,
         sizes=_FLOOR,
+        sampled_telemetry=True,
         top="board",
         ports=(EthernetPort("eth_rgmii", 0, "rgmii", MICROCHIP_KSZ9031, 0, tx_clock_delay_taps=80),),
         roles=_ONE_PORT,
@@ -324,8 +329,9 @@ _TABLE = (
         leds=_leds("led", LedMeaning.ARMED),
         uart_baud=0,
         programmer=Programmer("openFPGALoader", ("-c", "ft232", "-m", "{file}"), "bit", _OPENFPGALOADER),
-        status="elaborated",
+        status="too large",
         notes=(
+            "the device does not fit: its pipelines alone want some 40,000 flip-flops of the part's 24,288",
             "JTAG is on pads J27 to J34 and needs an adapter",
             "the pin of the light is also the only one that a UART could use: the light has it",
             "both PHYs share reset and MDIO; which address is which port is assumed",
@@ -384,6 +390,7 @@ _TABLE = (
         oscillator_hz=100_000_000,
         core_hz=100_000_000,
         sizes=_FLOOR,
+        sampled_telemetry=True,
         top="board",
         ports=(EthernetPort("eth_mii", 0, "mii", TI_DP83848J, 0),),
         roles=_ONE_PORT,
@@ -404,6 +411,7 @@ _TABLE = (
         oscillator_hz=200_000_000,
         core_hz=156_250_000,
         sizes=_FLOOR,
+        sampled_telemetry=True,
         top="board",
         ports=tuple(EthernetPort("sfp", n, "words", None, 0) for n in range(2)),
         roles=_TWO_PORTS,

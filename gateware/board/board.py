@@ -48,6 +48,7 @@ class BoardTop(Elaboratable):
             board.sizes,
             trace=False,
             status=True,
+            sampled_telemetry=board.sampled_telemetry,
             build_id=self._build_id,
             core_clock_hz=board.core_hz,
             macs=sum(port.mode != "words" for port in board.ports),

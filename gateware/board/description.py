@@ -144,3 +144,6 @@ class Described(Protocol):
 
     @property
     def clocks(self) -> dict[str, int]: ...
+
+    @property
+    def sampled_telemetry(self) -> bool: ...

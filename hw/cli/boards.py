@@ -56,6 +56,7 @@ def as_json(board: Board) -> dict[str, Any]:
             {"resource": led.resource, "number": led.number, "part": led.part, "meaning": led.meaning.name.lower()}
             for led in board.leds
         ],
+        "sampled_telemetry": board.sampled_telemetry,
         "uart_baud": board.uart_baud,
         "programmer": board.programmer.tool if board.programmer else None,
         "status": board.status,
@@ -92,6 +93,9 @@ def _one(board: Board) -> None:
         ("clocks", ", ".join(f"{name} {hz / 1e6:g} MHz" for name, hz in board.clocks.items())),
         ("slots, orders, levels", _sizes(board)),
     ]
+    if board.top == "board":
+        sampled = "intents, verdicts, orders; of other stages what the mask selects"
+        rows.append(("telemetry", sampled if board.sampled_telemetry else "intents, verdicts, orders"))
     for index, port in enumerate(board.ports):
         roles = ", ".join(role for role, number in board.roles.items() if number == index)
         phy = f"{port.phy.name} ({port.phy.delays})" if port.phy else "the vendor's transceiver"

@@ -75,6 +75,16 @@ def test_telemetry_records_arrive_whole_and_in_order(mask, every):
     bench.check_complete(arrived, given, mask, every, lost)
 
 
+def test_telemetry_without_sampled_classes_sends_the_others_and_counts_all_latencies():
+    seed = random.Random(5)
+    given, frames, lost, bins = play(Telemetry(sampled=False), seed, 600, 0.012, 0.8, 0x3F, 1)
+    arrived, _ = bench.check_frames(frames, given)
+    kept = sum(1 << number for number, stage in enumerate(telemetry.CLASSES) if stage in telemetry.ALWAYS)
+    bench.check_complete(arrived, given, kept, 1, lost)
+    assert not any(arrived[stage] for stage in telemetry.CLASSES if stage not in telemetry.ALWAYS)
+    assert sum(bins["book"]) == sum(bench.latency_of("book", record) is not None for record in given["book"]) > 0
+
+
 def test_telemetry_overflow_is_counted_to_the_last_record():
     given, frames, lost, bins = play(Telemetry(), random.Random(7), 400, 0.4, 0.3, 0x3F, 1)
     arrived, _ = bench.check_frames(frames, given)
