@@ -84,6 +84,26 @@ def test_session_through_one_port_equals_the_models(session, bench):
     assert any("over board:1 (a simulated design): 1,500 frames sent" in note for note in result.notes)
 
 
+def test_device_that_tells_nothing_of_feed_itch_and_book_is_compared_by_what_follows(session, bench, monkeypatch):
+    monkeypatch.setattr(board, "_ALL_CLASSES", 0b111000)
+    result, comparison = compare(options(session))
+    assert result.equal and result.messages == 1_500 and result.orders > 20
+    assert comparison.device.fills
+    assert any("it tells nothing of feed, itch, book" in note for note in result.notes)
+
+
+def test_verdict_that_differs_is_found_where_the_book_tells_nothing(session, bench, monkeypatch):
+    monkeypatch.setattr(board, "_ALL_CLASSES", 0b111000)
+    count = [0]
+
+    def spoil(frame, at):
+        count[0] += at == ORDERS_PORT
+        return frame[:-1] + bytes([frame[-1] ^ 1]) if at == ORDERS_PORT and count[0] == 5 else frame
+
+    monkeypatch.setattr(SimBoard, "spoil", staticmethod(spoil))
+    assert "order bytes" in compare(options(session))[0].first_mismatch.stage
+
+
 def test_only_levels_and_the_line_are_left_out():
     assert set(board.ABSENT["feed"]) == {"pad", "port"}
     assert all("level" in n or n.startswith(("old_", "new_", "far_", "off_")) for n in board.ABSENT["book"])
