@@ -50,6 +50,11 @@ def render(rows: Iterable[Mapping[str, Any]]) -> str:
             f"{'; '.join(row['checks'])}.\n"
             for row in emitted
         )
+    small = [board for board in BOARDS.values() if board.status == "too large"]
+    if small:
+        text += "\n## Too small a part\n\n" + "".join(
+            f"- `{board.name}` ({board.part.name}): {board.notes[0]}.\n" for board in small
+        )
     versions = sorted({f"{name} {version}" for row in rows for name, version in row["versions"].items()})
     return text + f"\nMade with {', '.join(versions)}.\n" if versions else text
 

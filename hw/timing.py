@@ -70,7 +70,12 @@ def check_fits(design: str, part: Part, cells: dict[str, int]) -> None:
     needed = by_kind(cells)
     found = [
         f"it needs {needed[kind]:,} {kind}, of which the part has {there:,}: {needed[kind] - there:,} too many"
-        for kind, there in (("LUTs", part.luts), ("block RAMs", part.block_rams), ("multipliers", part.multipliers))
+        for kind, there in (
+            ("LUTs", part.luts),
+            ("flip-flops", part.luts),  # one beside each, in all families here
+            ("block RAMs", part.block_rams),
+            ("multipliers", part.multipliers),
+        )
         if needed.get(kind, 0) > there
     ]
     if found:

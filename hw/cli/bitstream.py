@@ -20,6 +20,8 @@ from tickgate.sw.spec.errors import UserError
 
 help = "build a board's bitstream: synthesis, place and route with several seeds, report"
 
+#: State of a board whose part the smallest device does not fit.
+TOO_LARGE = "too large"
 #: Where builds go, a folder a board.
 FOLDER = Path("build") / "bitstream"
 
@@ -27,7 +29,7 @@ FOLDER = Path("build") / "bitstream"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("board", metavar="BOARD", nargs="*", help="names of boards: `tickgate boards` lists them")
-    parser.add_argument("--all", action="store_true", help="every board")
+    parser.add_argument("--all", action="store_true", help="every board whose part the design fits")
     parser.add_argument("--seeds", type=_at_least_one, default=bitstream.SEEDS, metavar="N",
                         help="seeds of the placer to try; the best is taken (default %(default)s)")  # fmt: skip
     parser.add_argument("--jobs", type=_at_least_one, default=bitstream.JOBS, metavar="N",
@@ -47,7 +49,7 @@ def _at_least_one(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Builds; 1 where a bitstream is not written because a check failed."""
-    names = list(BOARDS) if args.all else list(dict.fromkeys(args.board))
+    names = [n for n, b in BOARDS.items() if b.status != TOO_LARGE] if args.all else list(dict.fromkeys(args.board))
     if not names:
         raise UserError("which board? tickgate bitstream BOARD; `tickgate boards` lists them")
     if args.output and len(names) > 1:

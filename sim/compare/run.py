@@ -168,7 +168,9 @@ def compare(
     result.device_msgs_s = result.messages * 1e9 / max(1, comparison.device_ns)
     if not result.messages:
         raise UserError(f"{options.path}: no message was delivered")
-    if result.mismatches:
+    if result.mismatches and is_remote(options.via):
+        result.notes.append("the same file without --via shows whether a simulated device differs too")
+    elif result.mismatches:
         progress("shrinking", 0.0, 0)
         result.reproducer = write_reproducer(options, config, result)
     elif options.limit is None and not options.start:
@@ -204,7 +206,7 @@ def write_reproducer(options: CompareOptions, config: Config, result: CompareRes
             if options.stall:
                 device.stall(options.stall)
             model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
-            run = Comparison(device, model, again, gap=options.gap)
+            run = Comparison(cast(Device, device), model, again, gap=options.gap)
             run.begin()
             for frames in batches:
                 run.run(frames)

