@@ -15,7 +15,7 @@ import tickgate.gateware
 import tickgate.hw
 import tickgate.sw
 from tickgate.gateware.top import COMPONENTS
-from tickgate.hw import bitstream, design
+from tickgate.hw import bitstream, design, emitted
 from tickgate.hw.boards import BOARDS, board_named
 
 pytestmark = pytest.mark.bitstream
@@ -111,3 +111,12 @@ def test_whole_device_of_a_board_is_built_and_no_part_of_it_is_pruned(tmp_path, 
     made = bitstream.build(board_named(name), tmp_path, seeds=4)
     assert made.faults == ()
     assert {f"device.{stage}" for stage in COMPONENTS} <= {part.path for part in made.parts}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", [name for name, board in BOARDS.items() if not board.open])
+def test_project_for_vivado_is_read_with_its_primitives_and_linted(tmp_path, name):
+    report = emitted.emit(board_named(name), tmp_path)
+    assert len(report["checks"]) == 2 and report["built"] is False
+    assert "set_property LOC" in (tmp_path / "top.xdc").read_text()
+    assert "add_files top.v" in (tmp_path / "top.tcl").read_text()
