@@ -206,7 +206,7 @@ def write_reproducer(options: CompareOptions, config: Config, result: CompareRes
             if options.stall:
                 device.stall(options.stall)
             model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
-            run = Comparison(cast(Device, device), model, again, gap=options.gap)
+            run = Comparison(device, model, again, gap=options.gap)
             run.begin()
             for frames in batches:
                 run.run(frames)
