@@ -280,4 +280,4 @@ def is_remote(via: str) -> bool:
     name = via.partition(":")[0]
     if name in ("sim", "model"):
         raise UserError(f"--via {name} is a control role without a feed: leave --via out for a simulated device")
-    return name not in ("", "nic")
+    return name not in ("", "nic", "netlist")
