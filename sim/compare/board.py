@@ -271,5 +271,13 @@ def _without(record: Record, absent: tuple[str, ...], row: Any) -> Any:
 
 
 def is_remote(via: str) -> bool:
-    """Whether `via` is a transport, and not a way to a simulated device of the comparison's own."""
-    return bool(via) and via.partition(":")[0] not in ("nic", "netlist")
+    """Whether `via` is a transport, and not a way to a simulated device of the comparison's own.
+
+    Raises
+    ------
+    UserError: a transport to a control role that nothing feeds.
+    """
+    name = via.partition(":")[0]
+    if name in ("sim", "model"):
+        raise UserError(f"--via {name} is a control role without a feed: leave --via out for a simulated device")
+    return name not in ("", "nic", "netlist")

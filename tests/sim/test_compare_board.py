@@ -166,6 +166,12 @@ def test_command_takes_the_sizes_from_the_device(session, bench, capsys):
     assert json.loads(capsys.readouterr().out)["mismatches"] == 0
 
 
+@pytest.mark.parametrize("via", ["sim:small", "model"])
+def test_transport_without_a_feed_is_refused(session, capsys, via):
+    assert launcher.main(["compare", str(session), "--via", via]) == 2
+    assert "is a control role without a feed" in capsys.readouterr().err
+
+
 def test_transport_unknown_is_refused_with_the_names(session, capsys):
     assert launcher.main(["compare", str(session), "--via", "carrier:pigeon"]) == 2
     assert "no transport 'carrier'" in capsys.readouterr().err

@@ -99,7 +99,7 @@ def test_what_no_interface_takes_is_refused():
 
 def test_via_that_does_not_exist_is_refused(session, capsys):
     assert main(["compare", str(session), "--size", "small", "--via", "pigeon"]) == 2
-    assert "--via takes nic or nic:BACKEND, not 'pigeon'" in capsys.readouterr().err
+    assert "no transport 'pigeon'; the transports are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("link, through", [("veth", "(packet, "), ("tap", "(TAP and packet, ")])
