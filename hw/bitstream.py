@@ -260,13 +260,7 @@ def as_json(made: Build) -> dict[str, Any]:
     """The report of a build as a JSON object."""
     board, best = made.board, made.best
     return {
-        "board": board.name,
-        "title": board.title,
-        "part": board.part.name,
-        "toolchain": board.toolchain,
-        "top": board.top,
-        "sizes": {name: getattr(board.sizes, name) for name in ("slots", "orders", "levels", "stash")},
-        "build_id": f"{made.design.build_id:#018x}",
+        **made.design.identity,
         "built": not made.faults,
         "met": best.met,
         "faults": list(made.faults),

