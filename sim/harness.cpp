@@ -81,6 +81,8 @@ struct Device {
 #if TICKGATE_WAVES
         if (waves) { waves->close(); delete waves; }
 #endif
+        // A model takes its scopes out of this thread's context, which may be that of another device, gone by now.
+        Verilated::threadContextp(&context);
         top->final();
         delete top;
     }

@@ -71,6 +71,9 @@ class BoardDevice:
     DeviceError: no answer. WrongDeviceError: another register map than this host's.
     """
 
+    #: They are not on the wire.
+    has_memories = False
+
     def __init__(self, transport: Transport):
         self._transport = transport
         try:
@@ -214,10 +217,6 @@ class BoardDevice:
             name: now[name] - self._before[name] & 0xFFFFFFFF for name in counter_names() if name not in _OTHERS_COUNT
         }
 
-    def memories(self) -> dict[str, list[int]]:
-        """None: they are not on the wire."""
-        return {}
-
     def _take(self) -> int:
         """Sorts what came; returns how many frames of the device there were."""
         found = 0
@@ -259,9 +258,6 @@ class BoardComparison(Comparison):
         if not getattr(self.device, "fills", False):
             expected = [_without(TRACES[stage], ABSENT[stage], row) for row in expected]
         return super()._stage(stage, expected, found)
-
-    def _dump(self, *_: object) -> None:
-        """Nothing: memories are not on the wire."""
 
 
 def _without(record: Record, absent: tuple[str, ...], row: Any) -> Any:

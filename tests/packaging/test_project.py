@@ -103,8 +103,8 @@ def make(repository: Path, *words: str) -> subprocess.CompletedProcess:
 
 def test_make_help_has_one_line_for_each_public_target(repository):
     text = (repository / "Makefile").read_text()
-    public = re.findall(r"^\.PHONY: ([a-z]+)", text, re.MULTILINE)
-    listed = re.findall(r"^  make (\w+) +\S.*$", make(repository, "help").stdout, re.MULTILINE)
+    public = re.findall(r"^\.PHONY: ([a-z-]+)", text, re.MULTILINE)
+    listed = re.findall(r"^  make ([a-z-]+) +\S.*$", make(repository, "help").stdout, re.MULTILINE)
     assert sorted(listed) == sorted(set(public) - {"links"})
 
 

@@ -47,7 +47,7 @@ def test_read_results_does_not_count_a_skipped_test(tmp_path):
 
 
 def test_bench_module_of_an_unknown_stage_names_the_stages():
-    with pytest.raises(UserError, match="no stage 'bok'; the stages are feed, itch, book"):
+    with pytest.raises(UserError, match="no stage 'bok'; the stages are mac, feed, itch, book"):
         bench_module("bok")
 
 

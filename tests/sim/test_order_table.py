@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from tickgate.gateware.book.dump import decode_dump
+from tickgate.gateware.book.hashing import table_shape
 from tickgate.sim.device import Device
 from tickgate.sw.files.block import block_of
 from tickgate.sw.files.packer import Packer
@@ -82,7 +83,7 @@ def test_order_table_at_70_percent_takes_a_million_operations_without_overflow(d
 
 def test_order_table_beyond_its_size_counts_every_order_that_it_could_not_keep(device):
     live = []
-    wanted = MEDIUM.orders + MEDIUM.stash + 100
+    wanted = table_shape(MEDIUM).entries + MEDIUM.stash + 100
     counters = play(device, operations(random.Random(71), 2 * wanted, live), wanted)
     orders, _ = decode_dump(MEDIUM, device.memories())
     assert counters["overflows"] == wanted - len(orders) >= 100
