@@ -139,10 +139,9 @@ def test_the_sanitizers_find_a_planted_fault(compile_c, fault, told):
 @pytest.mark.soak
 def test_ten_million_frames_at_half_the_rate(compile_c, run_or_dpdk):
     run, flags = run_or_dpdk
-    # net_af_xdp has 2,048 frames to receive into, whatever it is asked for: half of its rate fills them in 10 ms, and a
-    # busy machine takes the receiver away for longer.
-    percent = "24" if flags else "49"
-    said = json.loads(run(compile_c("flood", *flags), "32768", "10000000", percent, timeout=1200))
+    # For a machine at rest: net_af_xdp has 2,048 frames to receive into, whatever it is asked for, which half of its rate
+    # fills in 10 ms; where others take the processor away for longer, DPDK loses some.
+    said = json.loads(run(compile_c("flood", *flags), "32768", "10000000", "49", timeout=1200))
     print(said)
     assert said["paced_rate"] <= said["rate"] / 2
     assert said["sent"] == said["received"] == 10_000_000
