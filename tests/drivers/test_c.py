@@ -139,8 +139,8 @@ def test_the_sanitizers_find_a_planted_fault(compile_c, fault, told):
 @pytest.mark.soak
 def test_ten_million_frames_at_half_the_rate(compile_c, run_or_dpdk):
     run, flags = run_or_dpdk
-    # For a machine at rest: net_af_xdp has 2,048 frames to receive into, whatever it is asked for, which half of its rate
-    # fills in 10 ms; where others take the processor away for longer, DPDK loses some.
+    # For a machine at rest: net_af_xdp has 2,048 frames to receive into, whatever it is asked for, which half of its
+    # rate fills in 10 ms; where others take the processor away for longer, DPDK loses some.
     said = json.loads(run(compile_c("flood", *flags), "32768", "10000000", "49", timeout=1200))
     print(said)
     assert said["paced_rate"] <= said["rate"] / 2
