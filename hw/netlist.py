@@ -71,7 +71,8 @@ def synthesised(
     with tools.Workshop() as workshop:
         workshop.run("yosys", ["-s", "netlist.ys"], folder, "netlist.log", watch)
     design = json.loads((folder / "cells.json").read_text())["design"]
-    cells = {str(kind): int(count) for kind, count in sorted(design["num_cells_by_type"].items())}
+    counted = sorted(design["num_cells_by_type"].items())
+    cells = {str(kind): int(count) for kind, count in counted if not kind.startswith("$")}  # notes on scopes are none
     models, unmodelled = models_of(cells)
     return Netlist("\n".join([*models, (folder / "cells.v").read_text()]), cells, unmodelled)
 
