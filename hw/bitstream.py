@@ -19,11 +19,11 @@ from tickgate.hw import hierarchy as parts_module
 from tickgate.hw import placed, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.design import CELLS_FILE, NAME, Design, prepare
+from tickgate.hw.fits import check_fits
 from tickgate.hw.hierarchy import Hierarchy, PartCells
 from tickgate.hw.placed import Placed
 from tickgate.hw.platforms import REQUIRED_TOOLS
-from tickgate.hw.steps import Steps
-from tickgate.hw.timing import check_fits
+from tickgate.hw.steps import Steps, compile_tools
 from tickgate.sw.files.atomic import atomic_output
 from tickgate.sw.spec.errors import UserError
 
@@ -38,7 +38,6 @@ LATENCY_MEANS = (
 )
 
 _ALONE = "alone"
-_FIRST_USE = "compile the tools"
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def build(
             design = make_design(board)
             design.write(work)
             hierarchy = Hierarchy(design.netlist, NAME)
-        _compile_tools(board, work, workshop, steps)
+        compile_tools(REQUIRED_TOOLS[board.toolchain], work, workshop, steps)
         # A probe uses a part of each stage, knowingly: nothing says how much is to be left.
         whole = board.top != "probe"
         alone = pool.submit(_alone if whole else _no_parts, design, hierarchy, work, workshop, steps)
@@ -118,11 +117,8 @@ def build(
             alone.result()
         with steps.step("synthesise") as said:
             workshop.run("yosys", design.commands[0][1:], work, "yosys.log", said, f"{NAME}.rpt")
-        cells = json.loads((work / CELLS_FILE).read_text())["design"]["num_cells_by_type"]
-        try:
-            check_fits(board.name, board.part, cells)
-        except UserError as error:
-            raise UserError(f"{error}\n{placed.SMALLER}") from error
+        cells = parts_module.total_cells(json.loads((work / CELLS_FILE).read_text()))
+        check_fits(board.name, board.part, cells, placed.SMALLER)
         results, lost = _try_seeds(board, design, hierarchy, work, range(1, seeds + 1), pool, workshop, steps)
         best = max(results, key=lambda result: (result.margin, -result.seed))
         flat = json.loads((work / f"{NAME}.json").read_text())["modules"][NAME]
@@ -134,13 +130,6 @@ def build(
             with steps.step("pack"):
                 outputs = _pack(design, best, work, folder, workshop)
         return Build(board, design, results, lost, best, parts, faults, outputs, dict(steps.seconds))
-
-
-def _compile_tools(board: Board, work: Path, workshop: tools.Workshop, steps: Steps) -> None:
-    """Has every tool compiled, one after the other: two at the same time would compile the same one twice."""
-    with steps.step(_FIRST_USE, "takes minutes at the first use, then no time"):
-        for name in REQUIRED_TOOLS[board.toolchain]:
-            tools.compiled(name, work, workshop)
 
 
 def _alone(

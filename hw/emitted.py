@@ -18,7 +18,7 @@ from typing import Any
 from tickgate.hw import tools
 from tickgate.hw.boards import Board
 from tickgate.hw.design import NAME, Design, prepare
-from tickgate.hw.steps import Steps
+from tickgate.hw.steps import Steps, compile_tools
 from tickgate.sw.spec.errors import UserError
 
 NOT_BUILT = "not built here: files for Vivado, which was not run"
@@ -45,8 +45,7 @@ def emit(board: Board, folder: Path, *, make_design: Callable[[Board], Design] =
         for name in names:
             (folder / name).write_text(design.files[name])
         sources = [name for name in names if name.endswith((".v", ".sv"))]
-        with steps.step("compile the tools", "takes minutes at the first use, then no time"):
-            tools.compiled("yosys", folder, workshop)
+        compile_tools(("yosys",), folder, workshop, steps)
         with steps.step("read with Yosys") as said:
             read_with_yosys(sources, folder, workshop, said)
         with steps.step("lint with Verilator"):

@@ -27,7 +27,7 @@ KINDS = {
     "multipliers": ("MULT18X18D", "SB_MAC16"),
 }
 #: What no cell of the design is.
-_NO_CELLS = ("$scopeinfo",)
+NO_CELLS = ("$scopeinfo",)
 
 _SOURCE = re.compile(r'^  attribute \\src "([^"]*)"$')
 _PORT = re.compile(r"^  wire .*\b(input|output|inout) \d+")
@@ -274,7 +274,7 @@ def built_cells(hierarchy: Hierarchy, flat: Mapping[str, Any]) -> dict[str, Coun
     found: dict[str, Counter[str]] = defaultdict(Counter)
     owners: dict[tuple[str, int], str] = {}
     for name, cell in flat["cells"].items():
-        if cell["type"] in _NO_CELLS:
+        if cell["type"] in NO_CELLS:
             continue
         base = hierarchy.base(name)
         owner = ""
@@ -324,9 +324,15 @@ def alone_script(hierarchy: Hierarchy, design: str, synthesis: str, statistics: 
     return "\n".join([f"read_rtlil {design}", *walls, synthesis, f"tee -q -o {statistics} stat -json", ""])
 
 
+def total_cells(statistics: Mapping[str, Any]) -> dict[str, int]:
+    """Cells by type of a whole design, in the order of their names, from what `stat -json` wrote."""
+    return _by_type(statistics["design"])
+
+
 def alone_cells(statistics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """Cells by type of each module from what `stat -json` wrote."""
-    return {
-        name.lstrip("\\"): {str(k): int(v) for k, v in module["num_cells_by_type"].items()}
-        for name, module in statistics["modules"].items()
-    }
+    return {name.lstrip("\\"): _by_type(module) for name, module in statistics["modules"].items()}
+
+
+def _by_type(counted: Mapping[str, Any]) -> dict[str, int]:
+    return {str(kind): int(count) for kind, count in sorted(counted["num_cells_by_type"].items())}

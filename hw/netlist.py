@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import to_verilog
 from tickgate.hw import tools
+from tickgate.hw.hierarchy import NO_CELLS, total_cells
 from tickgate.sw.spec.sizes import Sizes
 
 #: Name of the netlist's module, as of the device that is simulated without synthesis.
@@ -32,26 +33,18 @@ class Netlist:
     Members
     -------
     text: Verilog of its cells' models, as far as Yosys has them, and of the netlist.
-    cells: number of cells by type. unmodelled: the types that are black boxes.
+    cells: number of cells by type.
     """
 
     text: str
     cells: dict[str, int]
-    unmodelled: tuple[str, ...]
 
 
-def synthesised(
-    sizes: Sizes,
-    folder: Path,
-    *,
-    faults: frozenset[str] = frozenset(),
-    watch: Callable[[str], None] = lambda line: None,
-) -> Netlist:
+def synthesised(sizes: Sizes, folder: Path, watch: Callable[[str], None] = lambda line: None) -> Netlist:
     """Synthesises the device for ECP5 in `folder`.
 
     Parameters
     ----------
-    faults: planted faults of the top level, for the tests of what compares the netlist.
     watch: told what Yosys says last.
 
     Raises
@@ -62,7 +55,7 @@ def synthesised(
 
     tools.need(["yosys"])
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{NAME}.v").write_text(to_verilog(Top(sizes, trace=True, faults=faults), name=NAME))
+    (folder / f"{NAME}.v").write_text(to_verilog(Top(sizes, trace=True), name=NAME))
     (folder / "netlist.ys").write_text(
         f"read_verilog {NAME}.v; synth_ecp5 -abc9 -top {NAME}\n"
         "tee -q -o cells.json stat -json\n"
@@ -70,27 +63,21 @@ def synthesised(
     )
     with tools.Workshop() as workshop:
         workshop.run("yosys", ["-s", "netlist.ys"], folder, "netlist.log", watch)
-    design = json.loads((folder / "cells.json").read_text())["design"]
-    counted = sorted(design["num_cells_by_type"].items())
-    cells = {str(kind): int(count) for kind, count in counted if not kind.startswith("$")}  # notes on scopes are none
-    models, unmodelled = models_of(cells)
-    return Netlist("\n".join([*models, (folder / "cells.v").read_text()]), cells, unmodelled)
+    counted = total_cells(json.loads((folder / "cells.json").read_text()))
+    cells = {kind: count for kind, count in counted.items() if kind not in NO_CELLS}
+    return Netlist("\n".join([*models_of(cells), (folder / "cells.v").read_text()]), cells)
 
 
-def models_of(cells: dict[str, int]) -> tuple[list[str], tuple[str, ...]]:
-    """Yosys' models of these types of cells and of what they are made of, and the types that it has none of."""
+def models_of(cells: Iterable[str]) -> list[str]:
+    """Yosys' models of these types of cells and of what they are made of, as far as it has them."""
     known = _models()
-    wanted, found, missing = sorted(cells), dict[str, str](), []
+    wanted, found = sorted(cells), dict[str, str]()
     while wanted:
         kind = wanted.pop(0)
-        if kind in found or kind in missing:
-            continue
-        if kind not in known:
-            missing.append(kind)
-            continue
-        found[kind] = known[kind]
-        wanted += [other for other in known if other not in found and re.search(rf"^\s*{other}\s", known[kind], re.M)]
-    return list(found.values()), tuple(missing)
+        if kind in known and kind not in found:
+            found[kind] = known[kind]
+            wanted += [other for other in known if re.search(rf"^\s*{other}\s", known[kind], re.M)]
+    return list(found.values())
 
 
 def _models() -> dict[str, str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tickgate.hw.fits import refuse_larger
 from tickgate.hw.hierarchy import Hierarchy
-from tickgate.sw.spec.errors import UserError
 
 ASYNC = "<async>"
 
@@ -268,16 +268,6 @@ def _path(hops: list[dict[str, Any]], hierarchy: Hierarchy | None) -> LongestPat
     )
 
 
-def too_large(log: str) -> list[str]:
-    """What of a device is not enough for the design, in words, from the log of nextpnr."""
-    found = []
-    for name, used, there in ((name, int(used), int(there)) for name, used, there in _USED.findall(log)):
-        if used > there:
-            what = RESOURCES.get(name, name)
-            found.append(f"it needs {used:,} {what}, of which the part has {there:,}: {used - there:,} too many")
-    return found
-
-
 def refuse_too_large(design: str, part: str, log: str) -> None:
     """Says what does not fit, where that is why nextpnr failed.
 
@@ -285,6 +275,5 @@ def refuse_too_large(design: str, part: str, log: str) -> None:
     ------
     UserError: which resource, and by how much.
     """
-    found = too_large(log)
-    if found:
-        raise UserError(f"{design} does not fit {part}: {'; '.join(found)}\n{SMALLER}")
+    used = ((RESOURCES.get(name, name), int(used), int(there)) for name, used, there in _USED.findall(log))
+    refuse_larger(design, part, used, SMALLER)

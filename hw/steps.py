@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tickgate.hw import tools
 
 #: Columns that what a tool says last may take.
 SAID_MAX = 60
@@ -55,6 +58,13 @@ class Steps:
         self._bars.update(task, completed=1, said="")
         if not self._console.is_terminal:
             self._console.print(f"{name}: {self.seconds[name]:.1f} s", markup=False)
+
+
+def compile_tools(names: Iterable[str], folder: Path, workshop: tools.Workshop, steps: Steps) -> None:
+    """Has every tool compiled, one after the other: two at the same time would compile the same one twice."""
+    with steps.step("compile the tools", "takes minutes at the first use, then no time"):
+        for name in names:
+            tools.compiled(name, folder, workshop)
 
 
 def _short(words: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
 from tickgate.hw.boards import Part
+from tickgate.hw.fits import check_fits
 from tickgate.hw.harness import PinHarness
-from tickgate.hw.hierarchy import by_kind
+from tickgate.hw.hierarchy import total_cells
 from tickgate.hw.tools import Workshop, need
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import Sizes
@@ -56,36 +57,9 @@ class TimingResult:
         return self.fmax_hz >= self.target_hz
 
 
-def check_fits(design: str, part: Part, cells: dict[str, int]) -> None:
-    """Refuses what is larger than the part.
-
-    Parameters
-    ----------
-    cells: by type.
-
-    Raises
-    ------
-    UserError: what it needs, what there is, and by how much it is too large.
-    """
-    needed = by_kind(cells)
-    found = [
-        f"it needs {needed[kind]:,} {kind}, of which the part has {there:,}: {needed[kind] - there:,} too many"
-        for kind, there in (
-            ("LUTs", part.luts),
-            ("flip-flops", part.luts),  # one beside each, in all families here
-            ("block RAMs", part.block_rams),
-            ("multipliers", part.multipliers),
-        )
-        if needed.get(kind, 0) > there
-    ]
-    if found:
-        raise UserError(f"{design} does not fit {part.name}: {'; '.join(found)}")
-
-
 def _cells(folder: Path) -> dict[str, int]:
     """Cells of the stage alone by type, from the statistics in `folder`."""
-    stat = json.loads((folder / "stage.json").read_text())
-    return {str(k): int(v) for k, v in sorted(stat["design"]["num_cells_by_type"].items())}
+    return total_cells(json.loads((folder / "stage.json").read_text()))
 
 
 #: Routers of nextpnr. The first follows the clock more closely; on the book it takes very long.

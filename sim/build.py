@@ -26,7 +26,8 @@ _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVE
 def _sources() -> bytes:
     """What of this package decides how a device is built."""
     parts = (verilator, flatten, gates, merging, sinking)
-    return b"".join(Path(part.__file__ or "").read_bytes() for part in parts) + Path(__file__).read_bytes()
+    paths = [Path(part.__file__ or "") for part in parts] + [Path(__file__), Path(__file__).with_name("mac_top.py")]
+    return b"".join(path.read_bytes() for path in paths)
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,22 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool, g
     )
 
 
+def _design(sizes: Sizes, waves: bool, faults: frozenset[str], gmii: bool) -> tuple[str, tuple[Memory, ...]]:
+    """Verilog of the device from the gateware's sources, and where its memories are in it."""
+    from tickgate.gateware.build import to_verilog
+    from tickgate.gateware.top import Top
+    from tickgate.sim.mac_top import MacTop
+
+    component = MacTop(sizes, faults=faults) if gmii else Top(sizes, trace=True, faults=faults)
+    text = verilator.merge_registers(verilator.strip_zero_memories(to_verilog(component, name="device")))
+    memories = dump_memories(sizes)
+    if gmii:
+        return text, tuple(memory.below("top") for memory in memories)
+    if waves:  # a waveform is looked at by its hierarchy, and by all of its nets
+        return text, memories
+    return sinking.sunk(text, "device"), tuple(memory.flat for memory in memories)
+
+
 def shared_object(
     sizes: Sizes,
     *,
@@ -148,26 +165,10 @@ def shared_object(
     )
 
     def make(folder: Path) -> None:
-        from tickgate.gateware.build import to_verilog
-        from tickgate.gateware.top import Top
-        from tickgate.sim.mac_top import MacTop
-
         compiler = shutil.which(os.environ.get("CXX", "g++"))
         if compiler is None:
             raise UserError("no C++ compiler: install the Debian package g++")
-        memories: tuple[Memory, ...] = ()
-        if gate_level:
-            text = gate_level
-        else:
-            component = MacTop(sizes, faults=faults) if gmii else Top(sizes, trace=True, faults=faults)
-            text = to_verilog(component, name="device")
-            text = verilator.merge_registers(verilator.strip_zero_memories(text))
-            memories = dump_memories(sizes)
-            if gmii:
-                memories = tuple(memory.below("top") for memory in memories)
-            elif not waves:  # a waveform is looked at by its hierarchy, and by all of its nets
-                text = sinking.sunk(text, "device")
-                memories = tuple(memory.flat for memory in memories)
+        text, memories = (gate_level, ()) if gate_level else _design(sizes, waves, faults, gmii)
         (folder / "device.v").write_text(text)
         (folder / "public.vlt").write_text(_public(memories))
         waves_flags = ["--trace-vcd"] if waves else []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,23 @@ class DeviceError(RuntimeError):
     """The simulated device did not do what any device must: answer its bus, come to rest."""
 
 
+def declare(library: ctypes.CDLL, functions: Iterable[tuple[str, Any, list[Any]]]) -> None:
+    """Tells ctypes the result and the arguments of functions of `harness.cpp`."""
+    for name, result, arguments in functions:
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+
+
+def copied(address: int | None, size_bytes: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A copy of records that the compiled device keeps until the next `clear`."""
+    return np.frombuffer(ctypes.string_at(address, size_bytes) if address and size_bytes else b"", dtype=dtype)
+
+
 def _library(path: Path) -> ctypes.CDLL:
     lib = ctypes.CDLL(str(path))
     handle, u64, i64, u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int64, ctypes.c_uint32
     pointer = ctypes.c_void_p
-    for name, result, arguments in (
+    declare(lib, (
         ("tg_new", handle, []),
         ("tg_free", None, [handle]),
         ("tg_cycle", u64, [handle]),
@@ -63,9 +75,7 @@ def _library(path: Path) -> ctypes.CDLL:
         ("tg_memory", i64, [handle, ctypes.c_int, pointer]),
         ("tg_stopped", ctypes.c_int, [handle]),
         ("tg_waves", ctypes.c_int, [handle, ctypes.c_char_p]),
-    ):
-        function = getattr(lib, name)
-        function.restype, function.argtypes = result, arguments
+    ))  # fmt: skip
     return lib
 
 
@@ -261,14 +271,14 @@ class Device:
         found = {}
         for number, (stage, dtype) in enumerate(self._dtypes.items()):
             address = self._lib.tg_trace(self._handle, number, ctypes.byref(size))
-            found[stage] = np.frombuffer(ctypes.string_at(address, size.value) if size.value else b"", dtype=dtype)
+            found[stage] = copied(address, size.value, dtype)
         return found
 
     def words(self) -> npt.NDArray[Any]:
         """Words that left the device since the last `clear`."""
         size = ctypes.c_uint64()
         address = self._lib.tg_out(self._handle, ctypes.byref(size))
-        return np.frombuffer(ctypes.string_at(address, size.value) if size.value else b"", dtype=_OUT_WORD)
+        return copied(address, size.value, _OUT_WORD)
 
     def frames(self, port: int = ORDERS_PORT) -> Iterator[tuple[int, bytes]]:
         """(cycle of the first word, bytes) of each frame that left `port` since the last `clear`."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tickgate.sim import build
-from tickgate.sim.device import MINIMUM_GAP_CYCLES, ORDERS_PORT, Device, DeviceError
+from tickgate.sim.device import MINIMUM_GAP_CYCLES, ORDERS_PORT, Device, DeviceError, copied, declare
 from tickgate.sw.files.packer import Frames
 from tickgate.sw.model import mac as model
 from tickgate.sw.spec import net
@@ -46,12 +46,8 @@ class MacDevice(Device):
         super().__init__(sizes, faults=faults)
         self.port = model.Mac()
         handle, u64, pointer = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p
-        for name, result, arguments in (
-            ("tg_symbols", None, [handle, pointer, u64]),
-            ("tg_sent", pointer, [handle, ctypes.POINTER(u64)]),
-        ):
-            function = getattr(self._lib, name)
-            function.restype, function.argtypes = result, arguments
+        sent = ("tg_sent", pointer, [handle, ctypes.POINTER(u64)])
+        declare(self._lib, (("tg_symbols", None, [handle, pointer, u64]), sent))
 
     def _compiled(self, waves: bool, faults: frozenset[str]) -> Path:
         return build.shared_object(self.sizes, waves=waves, faults=faults, gmii=True)
@@ -99,7 +95,7 @@ class MacDevice(Device):
         """(cycle, symbol) of each byte with a carrier that was sent since the last `clear`."""
         size = ctypes.c_uint64()
         address = self._lib.tg_sent(self._handle, ctypes.byref(size))
-        return np.frombuffer(ctypes.string_at(address, size.value) if size.value else b"", dtype=_SYMBOL)
+        return copied(address, size.value, _SYMBOL)
 
     def carriers(self) -> Iterator[tuple[int, list[int]]]:
         """(cycle of the first byte, symbols) of each frame sent since the last `clear`.

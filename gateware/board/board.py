@@ -1,8 +1,6 @@
 """The design for a board with Ethernet: its ports, the device of `tickgate.gateware.top`, and what is around it."""
 
-from typing import Any
-
-from amaranth.hdl import Const, DomainRenamer, Elaboratable, Module, Signal
+from amaranth.hdl import DomainRenamer, Elaboratable, Module, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import connect
@@ -10,11 +8,11 @@ from amaranth.lib.wiring import connect
 from tickgate.gateware.board.clocks import Clocks, add_domains
 from tickgate.gateware.board.console import Console
 from tickgate.gateware.board.description import Described
-from tickgate.gateware.board.lights import Lights
+from tickgate.gateware.board.lights import Lights, connect_leds
 from tickgate.gateware.board.mdio import MDC_HZ, PhySetup
 from tickgate.gateware.board.ports import PORTS
 from tickgate.gateware.board.roles import Roles
-from tickgate.gateware.board.uart import UartReceiver, UartTransmitter, bit_cycles
+from tickgate.gateware.board.uart import bit_cycles, connect_uart
 from tickgate.gateware.top import Top
 
 
@@ -114,31 +112,6 @@ class BoardTop(Elaboratable):
         board = self._board
         if not board.uart_baud:
             return
-        pins = platform.request("uart", 0, dir="-")
-        cycles = bit_cycles(board.core_hz, board.uart_baud)
         m.submodules.console = console = Console()
-        m.submodules.uart_rx = receiver = UartReceiver(cycles)
-        m.submodules.uart_tx = transmitter = UartTransmitter(cycles)
-        m.submodules.uart_rx_pin = rx = io.Buffer("i", pins.rx)
-        m.submodules.uart_tx_pin = tx = io.Buffer("o", pins.tx)
-        m.d.comb += [receiver.rx.eq(rx.i), tx.o.eq(transmitter.tx)]
-        connect(m, receiver.o, console.i)
-        connect(m, console.o, transmitter.i)
+        connect_uart(m, console, bit_cycles(board.core_hz, board.uart_baud), platform)
         connect(m, console.bus, device.bus)
-
-
-def connect_leds(m, leds, values, platform):
-    """Values to the lights of the table, several of which may be parts of one resource; parts without one stay dark."""
-    requested: dict[tuple[str, int], Any] = {}
-    for led in leds:
-        requested.setdefault((led.resource, led.number), {})[led.part] = values[leds.index(led)]
-    for (resource, number), parts in requested.items():
-        pins = platform.request(resource, number, dir="-")
-        if "" in parts:
-            buffers = {"": pins}
-        else:
-            buffers = {part: getattr(pins, part) for part in ("r", "g", "b")}
-        for part, port in buffers.items():
-            name = f"led_{resource}_{number}" + (f"_{part}" if part else "")
-            m.submodules[name] = buffer = io.Buffer("o", port)
-            m.d.comb += buffer.o.eq(parts.get(part, Const(0)))

@@ -1,7 +1,9 @@
 """What the lights of a board say."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.board.description import LedMeaning
@@ -78,3 +80,20 @@ class Lights(wiring.Component):
         with m.Elif(pulse):
             m.d.sync += left.eq(flash + dark)
         return lit
+
+
+def connect_leds(m, leds, values, platform):
+    """Values to the lights of the table, several of which may be parts of one resource; parts without one stay dark."""
+    requested: dict[tuple[str, int], Any] = {}
+    for led in leds:
+        requested.setdefault((led.resource, led.number), {})[led.part] = values[leds.index(led)]
+    for (resource, number), parts in requested.items():
+        pins = platform.request(resource, number, dir="-")
+        if "" in parts:
+            buffers = {"": pins}
+        else:
+            buffers = {part: getattr(pins, part) for part in ("r", "g", "b")}
+        for part, port in buffers.items():
+            name = f"led_{resource}_{number}" + (f"_{part}" if part else "")
+            m.submodules[name] = buffer = io.Buffer("o", port)
+            m.d.comb += buffer.o.eq(parts.get(part, Const(0)))

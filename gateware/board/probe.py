@@ -1,13 +1,13 @@
 """The design for a board without Ethernet: stages behind the UART, as `tickgate.sw.spec.probe` describes it."""
 
 from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal
-from amaranth.lib import io, stream, wiring
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.board.clocks import Clocks, add_domains
 from tickgate.gateware.board.description import Described
-from tickgate.gateware.board.lights import Lights
-from tickgate.gateware.board.uart import UartReceiver, UartTransmitter, bit_cycles
+from tickgate.gateware.board.lights import Lights, connect_leds
+from tickgate.gateware.board.uart import bit_cycles, connect_uart
 from tickgate.gateware.itch import Itch
 from tickgate.gateware.lib.checks import CHECKS
 from tickgate.gateware.lib.faults import checked_faults
@@ -177,8 +177,6 @@ class ProbeTop(Elaboratable):
         self._board = board
 
     def elaborate(self, platform):
-        from tickgate.gateware.board.board import connect_leds
-
         m, board = Module(), self._board
         add_domains(m, ("boot", "sync"))
         m.submodules.clocks = Clocks(
@@ -189,15 +187,7 @@ class ProbeTop(Elaboratable):
             gigabit=False,
         )
         m.submodules.device = device = Probe(board.probe, board.sizes)
-        pins = platform.request("uart", 0, dir="-")
-        cycles = bit_cycles(board.core_hz, board.uart_baud)
-        m.submodules.uart_rx = receiver = UartReceiver(cycles)
-        m.submodules.uart_tx = transmitter = UartTransmitter(cycles)
-        m.submodules.uart_rx_pin = rx = io.Buffer("i", pins.rx)
-        m.submodules.uart_tx_pin = tx = io.Buffer("o", pins.tx)
-        m.d.comb += [receiver.rx.eq(rx.i), tx.o.eq(transmitter.tx)]
-        connect(m, receiver.o, device.i)
-        connect(m, device.o, transmitter.i)
+        connect_uart(m, device, bit_cycles(board.core_hz, board.uart_baud), platform)
         m.submodules.lights = lights = Lights(tuple(led.meaning for led in board.leds), clock_hz=board.core_hz)
         m.d.comb += lights.status.message.eq(device.used)
         connect_leds(m, board.leds, lights.o, platform)

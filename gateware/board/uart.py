@@ -1,9 +1,9 @@
 """A UART: bytes with one start bit, one stop bit and no parity."""
 
 from amaranth.hdl import Cat, Const, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import io, stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 #: Largest error of the bit time that two ends of a frame of ten bits may have together, in parts of a bit time: half a
 #: bit over nine and a half bits is 5 %, of which each end gets some.
@@ -96,3 +96,20 @@ class UartTransmitter(wiring.Component):
             m.d.sync += [self.tx.eq(shift[0]), shift.eq(Cat(shift[1:], Const(1, 1)))]
             m.d.sync += [timer.eq(self._cycles - 1), left.eq(left - 1)]
         return m
+
+
+def connect_uart(m, component, cycles, platform):
+    """The UART of the board around a component that takes bytes at `i` and gives them at `o`.
+
+    Parameters
+    ----------
+    cycles: of a bit, see `bit_cycles`.
+    """
+    pins = platform.request("uart", 0, dir="-")
+    m.submodules.uart_rx = receiver = UartReceiver(cycles)
+    m.submodules.uart_tx = transmitter = UartTransmitter(cycles)
+    m.submodules.uart_rx_pin = rx = io.Buffer("i", pins.rx)
+    m.submodules.uart_tx_pin = tx = io.Buffer("o", pins.tx)
+    m.d.comb += [receiver.rx.eq(rx.i), tx.o.eq(transmitter.tx)]
+    connect(m, receiver.o, component.i)
+    connect(m, component.o, transmitter.i)

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     path = args.output or Path("build") / "netlist" / f"{args.size}.v"
     path.parent.mkdir(parents=True, exist_ok=True)
     with Steps() as steps, steps.step("synthesis", "elaborating") as watch:
-        found = netlist.synthesised(sizes_named(args.size), path.parent / f"{path.stem}.work", watch=watch)
+        found = netlist.synthesised(sizes_named(args.size), path.parent / f"{path.stem}.work", watch)
     with atomic_output(path) as out:
         out.write(found.text.encode())
     if args.json:

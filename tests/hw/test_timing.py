@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tickgate.hw import timing
+from tickgate.hw import fits, timing
 from tickgate.hw.boards import TIMING_PART, part_named
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import sizes_named
@@ -59,11 +59,11 @@ def test_report_below_the_target_is_not_met(reports):
 
 
 def test_stage_that_does_not_fit_is_refused_with_the_numbers():
-    timing.check_fits("book", PART, {"DP16KD": 208})
+    fits.check_fits("book", PART, {"DP16KD": 208})
     with pytest.raises(UserError, match="book does not fit .*: it needs 209 block RAMs, of which .* 208: 1 too many"):
-        timing.check_fits("book", PART, {"LUT4": 9000, "DP16KD": 209})
+        fits.check_fits("book", PART, {"LUT4": 9000, "DP16KD": 209})
     with pytest.raises(UserError, match="it needs 83,641 flip-flops, of which the part has 83,640: 1 too many"):
-        timing.check_fits("book", PART, {"TRELLIS_FF": 83_641})
+        fits.check_fits("book", PART, {"TRELLIS_FF": 83_641})
 
 
 def test_stage_unknown_names_the_stages(tmp_path):
