@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.hashing import REFERENCE_BITS, fold_masks, table_shape
 from tickgate.gateware.lib.faults import checked_faults
-from tickgate.gateware.lib.logic import first_alone, one_hot_mux
+from tickgate.gateware.lib.logic import encoded, first_alone, one_hot_mux
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import Sizes
 
@@ -197,10 +197,12 @@ class OrderTable(wiring.Component):
         # An entry is taken when its add is decided, but may be found only when its reference has been written.
         kept_found = Signal(stash)
         kept_reference = [Signal(REFERENCE_BITS, name=f"stash_reference{n}", reset_less=True) for n in range(stash)]
-        kept_order = [Signal(order, name=f"stash_order{n}", reset_less=True) for n in range(stash)]
-        self.dumped["stash_present"] = kept_present
-        for n in range(stash):
-            self.dumped |= {f"stash_reference{n}": kept_reference[n], f"stash_order{n}": kept_order[n].as_value()}
+        # All references are compared, but of the orders one is read and one is written.
+        kept_orders = Memory(shape=order, depth=stash, init=[])
+        m.submodules.stash_orders = kept_orders
+        kept_read, kept_write = kept_orders.read_port(domain="comb"), kept_orders.write_port()
+        self.dumped |= {"stash_present": kept_present, "stash_orders": kept_orders}
+        self.dumped |= {f"stash_reference{n}": known for n, known in enumerate(kept_reference)}
         findable = kept_present if "stash_found_early" in self._faults else kept_found
         # Whether there is an entry and what it is called are looked at in the same cycle: its next one is another's.
         for n, known in enumerate(kept_reference):
@@ -208,7 +210,8 @@ class OrderTable(wiring.Component):
             pipe.put(f"stash{n}_halves", _same_halves(known, reference), 1)
         stash_hit = Cat(pipe.get(f"stash{n}_present", 2) & pipe.get(f"stash{n}_halves", 2).all() for n in range(stash))
         pipe.put("stash_hit", stash_hit & fresh.replicate(stash), 2)
-        pipe.put("stash_order", one_hot_mux(pipe.get("stash_hit", 3), kept_order), 3)
+        m.d.comb += kept_read.addr.eq(encoded(pipe.get("stash_hit", 3)))
+        pipe.put("stash_order", Mux(pipe.get("stash_hit", 3).any(), kept_read.data.as_value(), 0), 3)
 
         # Stage 4: choose, and put in what the two operations before have done since the memory was read.
         # Whether the order of the operation before goes is known in its stage 6, which is this stage 4 at the earliest.
@@ -302,15 +305,17 @@ class OrderTable(wiring.Component):
             write_data.order.eq(pipe.get("write_order", 6)),
             write_data.present.eq(write_present),
         ]
+        entries = pipe.get("write_entry", 6)  # of which at most one bit is set
+        if "stash_entry_lost" in self._faults:
+            entries = entries & ~(1 << 2)
         for n in range(stash):
-            if n == 2 and "stash_entry_lost" in self._faults:
-                continue
-            with m.If(pipe.get("write_entry", 6)[n]):
-                m.d.sync += [
-                    kept_found[n].eq(write_present),
-                    kept_reference[n].eq(pipe.get("reference", 6)),
-                    kept_order[n].eq(pipe.get("write_order", 6)),
-                ]
+            with m.If(entries[n]):
+                m.d.sync += [kept_found[n].eq(write_present), kept_reference[n].eq(pipe.get("reference", 6))]
+        m.d.comb += [
+            kept_write.addr.eq(encoded(entries)),
+            kept_write.data.eq(pipe.get("write_order", 6)),
+            kept_write.en.eq(entries.any()),
+        ]
         with m.If(self.sweep):
             m.d.sync += [kept_present.eq(0), kept_found.eq(0)]
             m.d.sync += [bits.eq(0) for bits in past_way + past_entry]
