@@ -105,7 +105,7 @@ class OrderTable(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        pipe = Pipe(m, valid="valid")
+        pipe = Pipe(m, valid="valid", rests=2)
         order, shape, stash = order_layout(self._sizes), table_shape(self._sizes), self._sizes.stash
         banks, bank_ways, width = shape
         ways = banks * bank_ways
@@ -114,7 +114,7 @@ class OrderTable(wiring.Component):
         valid = pipe.put("valid", self.i_valid, 0, reset=True)
         pipe.put("enters", self.enters, 0, reset=True)
         pipe.put("use", self.use, 1)
-        pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0, when="enters")
+        pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0, ahead="enters")
         for bank, masks in enumerate(fold_masks(shape)):
             row, second_row = (
                 Cat(Cat(reference[bit], reference[width:] & mask).xor() for bit, mask in enumerate(masks))
@@ -123,7 +123,7 @@ class OrderTable(wiring.Component):
             hashed = Signal(width, name=f"second_row{bank}", reset_less=True)
             with m.If(self.second_follows):
                 m.d.sync += hashed.eq(second_row)
-            pipe.put(f"row{bank}", Mux(self.i_second, hashed, row), 0, when="enters")
+            pipe.put(f"row{bank}", Mux(self.i_second, hashed, row), 0, ahead="enters")
 
         # Stage 1: is it the reference, or a row, of one of the two operations before?
         reference = pipe.get("reference", 1)
@@ -183,14 +183,12 @@ class OrderTable(wiring.Component):
                 write_port.data.eq(write_data),
                 write_port.en.eq(write_way[way]),
             ]
-            captured = data.View(wide, pipe.put(f"read{way}", read_port.data.as_value(), 2))
-            captured = data.View(wide, pipe.get(f"read{way}", 3))
-            read.append(captured)
+            pipe.put(f"read{way}", read_port.data.as_value(), 2)
+            captured, chosen = (data.View(wide, pipe.get(f"read{way}", stage)) for stage in (3, 4))
+            read.append(chosen)
             pipe.put(f"asked{way}", fresh & ~pipe.get(f"written{way // bank_ways}", 2)[way % bank_ways], 2)
             hit = captured.present & (captured.tag == pipe.get("reference", 3)[width:])
             pipe.put(f"hit{way}", hit & pipe.get(f"asked{way}", 3), 3)
-            pipe.put(f"order{way}", captured.order.as_value(), 3)
-            pipe.put(f"present{way}", captured.present, 3)
 
         # The stash: compared in stages 1 and 2, read in stage 3. Its entries are written in stage 6.
         kept_present = Signal(stash, name="stash_present")
@@ -230,7 +228,7 @@ class OrderTable(wiring.Component):
             return pipe.get(name, 5)
 
         found = newest("found", past_found, hits.any() | entry_hits.any())
-        looked_up = one_hot_mux(hits, [pipe.get(f"order{way}", 4) for way in range(ways)]) | pipe.get("stash_order", 4)
+        looked_up = one_hot_mux(hits, [way.order.as_value() for way in read]) | pipe.get("stash_order", 4)
         old = data.View(order, newest("order", [past.as_value() for past in past_order], looked_up))
         old_way = newest("way", past_way, hits)
         old_entry = newest("entry", past_entry, entry_hits)
@@ -240,7 +238,7 @@ class OrderTable(wiring.Component):
         for bank in range(banks):
             taken = []
             for way in range(bank * bank_ways, (bank + 1) * bank_ways):
-                bit = pipe.get(f"present{way}", 4)
+                bit = read[way].present
                 for age in (1,) if "way_taken_twice" in self._faults else (1, 0):
                     here = pipe.get(f"same{age}_row{bank}", 4) & past_way[age][way]
                     bit = Mux(here, past_kept[age], bit)
