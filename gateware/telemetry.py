@@ -116,8 +116,8 @@ class Telemetry(wiring.Component):
     """Sends trace records to the host and counts their latencies; it takes whatever comes and never holds a stage up.
 
     Intents, verdicts and orders are always sent; other records of a stage when its bit of `mask` is set, and of these
-    one in `every`. Each class keeps `class_depth` records, and all together up to `depth` words of others; a record that
-    finds its class full is lost and counted. A frame takes what is there when the one before has left, at most
+    one in `every`. Each class keeps `class_depth` records, and all together up to `depth` words of others; a record
+    that finds its class full is lost and counted. A frame takes what is there when the one before has left, at most
     `telemetry.FRAME_SIZE_MAX` bytes, whole records only.
 
     Parameters
@@ -184,7 +184,7 @@ class Telemetry(wiring.Component):
             with m.If(port.valid):
                 m.d.sync += seen.eq(port.payload)
             if self._sampled or stage in telemetry.ALWAYS:
-                queues.append(self._class(m, stage, number, valid, seen))
+                queues.append(self._class(m, stage, number, port.valid, port.payload))
             counts.append(self._count(m, stage, valid, seen))
         chosen = [Mux(self.bin_select[5:] == number, count, 0) for number, count in enumerate(counts)]
         m.d.sync += self.bin_count.eq(reduce(or_, chosen))
@@ -218,7 +218,7 @@ class Telemetry(wiring.Component):
         ]
         return histogram.count
 
-    def _class(self, m, stage, number, valid, seen):
+    def _class(self, m, stage, number, valid, told):
         """Choose and keep the records of one class; returns its queue."""
         record = telemetry.RECORDS[stage]
         kept = [f.name for f in record.fields if f.name not in _OWN_FIELDS]
@@ -226,7 +226,7 @@ class Telemetry(wiring.Component):
         before = Signal(32, name=f"number_{stage}")
         with m.If(valid):
             m.d.sync += before.eq(before + 1)
-        always = _ALWAYS[stage](seen) if stage in _ALWAYS else Const(0)
+        always = _ALWAYS[stage](told) if stage in _ALWAYS else Const(0)
         if "intents_masked" in self._faults:
             always = Const(0)
         left = Signal(16, name=f"left_{stage}")
@@ -235,9 +235,9 @@ class Telemetry(wiring.Component):
             m.d.sync += left.eq(left - 1)
             with m.If(left == 0):
                 m.d.sync += left.eq(self.every if "every_one_more" in self._faults else self.every - 1)
-        fields = {"number": before, **{name: seen[name][: 8 * record.field(name).size] for name in kept}}
+        fields = {"number": before, **{name: told[name][: 8 * record.field(name).size] for name in kept}}
         if has_slot:
-            fields["slot"] = seen.slot
+            fields["slot"] = told.slot
 
         def record_words(row) -> list[Value]:
             values = {"slot": NO_SLOT, **{name: row[name] for name in fields}}
