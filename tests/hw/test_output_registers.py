@@ -1,10 +1,12 @@
 """Registers behind a block RAM become its own where that changes nothing, and stay where they are everywhere else."""
 
 import copy
+import json
 
 import pytest
 
-from tickgate.hw import output_registers
+from tickgate.hw import bitstream, output_registers
+from tickgate.hw.boards import board_named
 from tickgate.hw.hierarchy import NO_CELLS
 from tickgate.hw.output_registers import Moved
 
@@ -225,3 +227,16 @@ def test_cells_are_counted_through_the_hierarchy_and_without_black_boxes():
     assert counted["design"]["num_cells_by_type"] == {"LUT4": 3, "TRELLIS_FF": 2}
     assert counted["modules"]["part"]["num_cells_by_type"] == {"LUT4": 1, "TRELLIS_FF": 1}
     assert "LUT4" not in counted["modules"]
+
+
+@pytest.mark.parametrize(("board", "moved"), [("versa_ecp5_5g", Moved(6, 2)), ("icebreaker", Moved(0, 0))])
+def test_registers_are_moved_for_parts_that_have_such_block_rams(board, moved, tmp_path):
+    netlist, statistics = tmp_path / "top.json", tmp_path / "cells.json"
+    netlist.write_text(json.dumps({"modules": {"top": module(block_ram())}}))
+    statistics.write_text("{}")
+    before = netlist.read_text()
+    assert bitstream._moved(board_named(board), netlist, statistics) == moved
+    if moved.ports:
+        assert json.loads(statistics.read_text())["design"]["num_cells_by_type"] == {"DP16KD": 1}
+    else:
+        assert netlist.read_text() == before and statistics.read_text() == "{}"
