@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tickgate.sim import cache, flatten, gates, merging, sinking, verilator
+from tickgate.sim import cache, clusters, flatten, gates, gating, masks, merging, sinking, verilator
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.events import TRACES
 from tickgate.sw.spec.sizes import Sizes
@@ -25,7 +25,7 @@ _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVE
 
 def _sources() -> bytes:
     """What of this package decides how a device is built."""
-    parts = (verilator, flatten, gates, merging, sinking)
+    parts = (verilator, flatten, gates, masks, merging, sinking, clusters, gating)
     paths = [Path(part.__file__ or "") for part in parts] + [Path(__file__), Path(__file__).with_name("mac_top.py")]
     return b"".join(path.read_bytes() for path in paths)
 
@@ -138,7 +138,7 @@ def _design(sizes: Sizes, waves: bool, faults: frozenset[str], gmii: bool) -> tu
         return text, tuple(memory.below("top") for memory in memories)
     if waves:  # a waveform is looked at by its hierarchy, and by all of its nets
         return text, memories
-    return sinking.sunk(text, "device"), tuple(memory.flat for memory in memories)
+    return gating.gated(text, "device"), tuple(memory.flat for memory in memories)
 
 
 def shared_object(

@@ -7,11 +7,17 @@ behind one condition count as one source, every other register is a source of it
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tickgate.sim.flatten import SEPARATOR
 from tickgate.sim.sinking import Node, Process
+
+#: What it costs to break an order that must not be broken.
+NEVER = 1 << 40
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -84,11 +90,10 @@ def clusters(nodes: list[Node], processes: list[Process], kept: set[str]) -> tup
     ----------
     nodes: in order; those in blocks are left alone. kept: nets that are read elsewhere.
     """
-    of = sources([node for node in nodes], processes)
+    of = sources(nodes, processes)
     free = [node for node in nodes if node.block is None]
     clocked: dict[frozenset[str], Unit] = {}
-    home: dict[str, Unit | None] = {}
-    users: dict[str, list[Unit | None]] = defaultdict(list)
+    users: dict[str, list[Unit]] = defaultdict(list)
     for process in processes:
         if process.block is None:
             key = frozenset().union(*(of.get(name, frozenset({name})) for name in process.reads))
@@ -99,20 +104,17 @@ def clusters(nodes: list[Node], processes: list[Process], kept: set[str]) -> tup
     logic: dict[frozenset[str], Unit] = {}
     for node in reversed(free):
         readers = {id(unit): unit for name in node.sets for unit in users[name]}
-        unit = next(iter(readers.values())) if len(readers) == 1 and not node.sets & kept else None
-        if unit is None:
-            unit = logic.setdefault(of[min(node.sets)], Unit())
-        unit.nodes.append(node)
+        alone = len(readers) == 1 and not node.sets & kept
+        home = next(iter(readers.values())) if alone else logic.setdefault(of[min(node.sets)], Unit())
+        home.nodes.append(node)
         for name in node.reads:
-            users[name].append(unit)
+            users[name].append(home)
     for unit in (*logic.values(), *clocked.values()):
         unit.nodes.reverse()
     return list(logic.values()), list(clocked.values())
 
 
-def together(
-    units: list[Unit], sets: Callable[[Unit], set[str]], reads: Callable[[Unit], set[str]]
-) -> list[Unit]:
+def together(units: list[Unit], sets: Callable[[Unit], set[str]], reads: Callable[[Unit], set[str]]) -> list[Unit]:
     """Units, each behind those that set what it reads, those of one stage together as far as that allows.
 
     Raises
@@ -145,3 +147,35 @@ def together(
     if len(order) < len(units):
         raise ValueError("units read each other in a circle")
     return order
+
+
+def behind_readers(
+    items: Iterable[T], sets: Callable[[T], set[str]], reads: Callable[[T], set[str]], cost: Callable[[str], int]
+) -> tuple[list[T], set[str]]:
+    """Items in an order in which each stands behind those that read what it sets, and names for which there is none.
+
+    Of those that stand in each other's way the one comes first whose names cost least.
+    """
+    left = list(items)
+    written_by = {id(item): sets(item) for item in left}
+    read_by: dict[str, set[int]] = defaultdict(set)
+    for item in left:
+        for name in reads(item):
+            read_by[name].add(id(item))
+    order: list[T] = []
+    broken: set[str] = set()
+    while left:
+        best, price, names_broken = left[0], NEVER * len(left) * 64, set[str]()
+        for item in left:
+            waiting = {n for n in written_by[id(item)] if n not in broken and read_by[n] - {id(item)}}
+            total = sum(cost(name) for name in waiting)
+            if total < price:
+                best, price, names_broken = item, total, waiting
+            if not total:
+                break
+        broken |= names_broken
+        order.append(best)
+        left.remove(best)
+        for readers in read_by.values():
+            readers.discard(id(best))
+    return order, broken

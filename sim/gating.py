@@ -1,9 +1,9 @@
 """Evaluates parts of a flat design only in cycles in which something that they read has changed.
 
 What reads the same as when it was last evaluated gives the same again, so leaving it out is exact, whatever the design
-means. Combinational logic and registers that load in every cycle are put into clusters. Each has a flag, which is raised
-by whatever changes one of the values that it reads. What loads behind one condition (`sim.sinking`) has a flag that is
-raised when the condition changes, and stays while it holds.
+means. Combinational logic and registers that load in every cycle are put into clusters. Each has a flag, which whatever
+changes one of the values that it reads raises. What loads behind one condition (`sim.sinking`) has such a flag too, or
+one that is raised when the condition changes and stays while it holds.
 
 The design becomes one clocked process of blocking assignments: what ports brought; clusters of logic, each behind those
 that it reads; registers, each behind all that read it, or held back to the end where there is no such order; the reset.
@@ -17,58 +17,35 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import groupby
-from typing import TypeVar
 
-from tickgate.sim.clusters import Unit, blocks, clusters, together
-from tickgate.sim.flatten import Declaration, Flat, NotUnderstood, Statement, names, rename, written
-from tickgate.sim.sinking import ASSIGNMENT, CLOCK, PORT, Node, Process, Sunk, rebuild, statement_reads
+from tickgate.sim.clusters import NEVER, Unit, behind_readers, blocks, clusters, together
+from tickgate.sim.flatten import Declaration, Flat, NotUnderstood, Statement, flatten, names, rename, written
+from tickgate.sim.masks import masked
+from tickgate.sim.sinking import (
+    ASSIGNMENT,
+    CLOCK,
+    PORT,
+    Node,
+    Process,
+    Sunk,
+    assigned,
+    rebuild,
+    records,
+    statement_reads,
+    verilog,
+)
 
 #: Flags in one word.
 WORD_BITS = 32
 PART_BITS = 8
 #: A register of more bits is not compared with what it was: to be written is to be changed.
 NARROW_BITS = 64
-_NEVER = 1 << 40
 _NEXT, _SEEN, _LATE, _OLD, _TWIN = "__next", "__seen", "__late", "__old", "__twin"
 _RESET = CLOCK[1]
 #: What is true where nothing happens.
 _AT_REST = re.compile(r" = ~ |\|")
 #: So many values are watched rather than evaluating what reads them.
 FEW = 8
-
-T = TypeVar("T")
-
-
-def behind_readers(
-    items: Iterable[T], sets: Callable[[T], set[str]], reads: Callable[[T], set[str]], cost: Callable[[str], int]
-) -> tuple[list[T], set[str]]:
-    """Items in an order in which each stands behind those that read what it sets, and the names for which there is none.
-
-    Of those that stand in each other's way the one comes first whose names cost least.
-    """
-    left = list(items)
-    written_by = {id(item): sets(item) for item in left}
-    read_by: dict[str, set[int]] = defaultdict(set)
-    for item in left:
-        for name in reads(item):
-            read_by[name].add(id(item))
-    order: list[T] = []
-    broken: set[str] = set()
-    while left:
-        best, price, names_broken = left[0], _NEVER * len(left) * 64, set[str]()
-        for item in left:
-            waiting = {n for n in written_by[id(item)] if n not in broken and read_by[n] - {id(item)}}
-            total = sum(cost(name) for name in waiting)
-            if total < price:
-                best, price, names_broken = item, total, waiting
-            if not total:
-                break
-        broken |= names_broken
-        order.append(best)
-        left.remove(best)
-        for readers in read_by.values():
-            readers.discard(id(best))
-    return order, broken
 
 
 class Gated:
@@ -96,9 +73,7 @@ class Gated:
         )
         self._refuse(self._late)
         self.logic = together(self.logic, lambda unit: unit.nets, lambda unit: unit.reads)
-        self.loads = together(
-            self.loads[::-1], lambda unit: unit.registers - self._late, lambda unit: unit.reads
-        )[::-1]
+        self.loads = together(self.loads[::-1], lambda unit: unit.registers - self._late, lambda unit: unit.reads)[::-1]
         self._holders = [unit for unit in self.loads if unit.registers & self._late]
         self._resting = {name for node in inner for name in node.sets if _AT_REST.search(" ".join(node.lines))}
         self._number()
@@ -113,7 +88,7 @@ class Gated:
 
     def _cost(self, name: str) -> int:
         declared = self._declared[name]
-        return _NEVER if declared.depth else declared.bits
+        return NEVER if declared.depth else declared.bits
 
     def _refuse(self, circle: set[str]) -> None:
         if memories := sorted(name for name in circle if self._declared[name].depth):
@@ -262,7 +237,7 @@ class Gated:
         direct -= circle
         lines: list[str] = []
         for process in order:
-            aside = {name: f"{name}{_LATE if name in self._late else _NEXT}" for name in process.sets - direct}
+            aside = {name: f"{name}{_LATE if name in self._late else _NEXT}" for name in sorted(process.sets - direct)}
             for name, other in aside.items():
                 if not _is_whole(process.lines[0], name):
                     lines.append(f"{written(other)} = {written(name)};")
@@ -357,7 +332,7 @@ def apart(sunk: Sunk) -> tuple[list[Node], list[Node], list[Process], dict[str, 
     free = [node for node in sunk.nodes if node.sets & shown and node.block is None]
     read = set().union(*(n.reads for n in inner), *(p.reads for p in sunk.processes))
     both = cone(free, read | {p.block for p in sunk.processes if p.block} | {n.block for n in inner if n.block})
-    copies = {name: f"{name}{_TWIN}" for name in both}
+    copies = {name: f"{name}{_TWIN}" for name in sorted(both)}
 
     def twin(node: Node) -> Node:
         lines = [rename(line, copies) for line in node.lines]
@@ -365,9 +340,12 @@ def apart(sunk: Sunk) -> tuple[list[Node], list[Node], list[Process], dict[str, 
         return Node(sets, reads, lines, copies.get(node.block or "", node.block))
 
     def renamed(process: Process) -> Process:
-        texts = ([rename(line, copies) for line in lines] for lines in (process.lines, process.reset))
-        reads, sets = ({copies.get(name, name) for name in found} for found in (process.reads, process.sets))
-        return Process(*texts, reads, process.whole, copies.get(process.block or "", process.block), sets)
+        lines, reset = (
+            [rename(line, copies) for line in process.lines],
+            [rename(line, copies) for line in process.reset],
+        )
+        reads = {copies.get(name, name) for name in process.reads}
+        return Process(lines, reset, reads, process.whole, copies.get(process.block or "", process.block), process.sets)
 
     inside = [twin(node) for node in sunk.nodes if node.sets & both or not node.sets & shown]
     outer = [Node(node.sets, node.reads, node.lines, node.block) for node in sunk.nodes if node.sets & shown]
@@ -382,6 +360,15 @@ def apart(sunk: Sunk) -> tuple[list[Node], list[Node], list[Process], dict[str, 
     return outer, inside, [renamed(process) for process in sunk.processes], declared
 
 
-def gated(sunk: Sunk) -> Flat:
-    """The design with its parts waiting for flags."""
-    return Gated(sunk).flat()
+def gated(text: str, top: str) -> str:
+    """Verilog of the design `top` of `text` as one module that computes little in a cycle in which little happens.
+
+    Every register, memory and port has the value that it had in each cycle, but for records of outputs that are not
+    valid (`sinking.records`).
+
+    Raises
+    ------
+    NotUnderstood: Verilog of another form than Yosys writes, or a design that this cannot order.
+    """
+    flat, _ = masked(flatten(text, top))
+    return verilog(Gated(assigned(flat, records(flat))).flat(), top)

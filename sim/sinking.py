@@ -12,7 +12,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
-from tickgate.sim.flatten import Flat, Statement, flatten, names, only_name, written
+from tickgate.sim.flatten import Flat, Statement, names, only_name, written
 from tickgate.sim.merging import merge_aliases, merge_equal
 
 _IF = re.compile(r"(end else )?if \((.*)\)( begin(?: end)?)?$")
@@ -281,6 +281,7 @@ def _common(blocks: set[str | None], conditions: _Conditions) -> str | None:
 
 
 def rebuild(flat: Flat, processes: list[Process], nodes: list[Node]) -> Flat:
+    """The design made of these, with the ports of `flat` and the initial values of its memories."""
     read = {name for node in nodes for name in node.reads | node.sets}
     read |= {name for process in processes for name in process.reads | process.sets}
     declarations = {name: d for name, d in flat.declarations.items() if name in read or d.port or name in CLOCK}
@@ -344,22 +345,17 @@ def _levels(nodes: list[Node]) -> dict[int, int]:
     return levels
 
 
-def sunk(text: str, top: str) -> str:
-    """Verilog of the design `top` of `text` as one module, with logic moved to where it is used.
+def records(flat: Flat) -> dict[str, str]:
+    """Outputs that are looked at only while another output is 1, with the name of that one.
 
-    A port `x__payload` is computed only where `x__valid` is 1: what a stream or a trace shows otherwise means nothing.
-
-    Raises
-    ------
-    NotUnderstood: Verilog of another form than Yosys writes.
+    A port `x__payload` counts only where `x__valid` is 1: what a stream or a trace shows otherwise means nothing.
     """
-    flat = flatten(text, top)
-    records = {}
+    found = {}
     for port in flat.ports:
         valid = port.removesuffix(_PAYLOAD) + _VALID
         if port.endswith(_PAYLOAD) and flat.declarations[port].port == "output" and valid in flat.ports:
-            records[port] = valid
-    return verilog(sink(flat, records)[0], top)
+            found[port] = valid
+    return found
 
 
 def verilog(flat: Flat, name: str) -> str:
