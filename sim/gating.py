@@ -44,6 +44,7 @@ _NEXT, _SEEN, _LATE, _OLD, _TWIN = "__next", "__seen", "__late", "__old", "__twi
 _RESET = CLOCK[1]
 #: What is true where nothing happens.
 _AT_REST = re.compile(r" = ~ |\|")
+_TEST = re.compile(r"if \((\((?:0x)?[0-9a-f]+U & vlSelfRef\.\w+__DOT__(?:flags|held)_\d+\))\) \{")
 #: So many values are watched rather than evaluating what reads them.
 FEW = 8
 
@@ -152,7 +153,7 @@ class Gated:
         return body
 
     def _design(self, body: list[str]) -> Flat:
-        if taken := sorted(n for n in self._new.keys() & self._declared.keys() if n not in self._unstored):
+        if taken := sorted(self._new.keys() & self._declared.keys() - self._unstored):
             raise NotUnderstood(f"a name is taken: {', '.join(taken)}")
         outer = rebuild(self._sunk.flat, [], self._outer)
         declarations = dict(outer.declarations)
@@ -206,6 +207,8 @@ class Gated:
     def _local(self, like: str, name: str) -> list[str]:
         """Declares a variable of a task; wide ones outside of it, because each call would set them to 0."""
         declared = self._declared[like]
+        if name != like and name in self._declared:
+            raise NotUnderstood(f"a name is taken: {name}")
         if declared.bits > NARROW_BITS:
             self._new[name] = Declaration("reg", declared.width)
             return []
@@ -358,6 +361,14 @@ def apart(sunk: Sunk) -> tuple[list[Node], list[Node], list[Process], dict[str, 
             users[name].add(node.block if name in node.reads else None)
     declared = {other: replace(sunk.flat.declarations[name], port="") for name, other in copies.items()}
     return outer, inside, [renamed(process) for process in sunk.processes], declared
+
+
+def hinted(text: str) -> str:
+    """C++ that Verilator made of a gated design, with what waits for a flag marked as rarely done.
+
+    The compiler then puts it aside, and the tests of flags stand side by side.
+    """
+    return _TEST.sub(r"if (VL_UNLIKELY(\1)) {", text)
 
 
 def gated(text: str, top: str) -> str:

@@ -108,7 +108,7 @@ def run(folder: Path, text: str) -> str:
     (folder / "driver.cpp").write_text(DRIVER % CYCLES)
     tool = verilator.bin_folder() / "verilator"
     verilator.run(
-        [str(tool), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "-fno-split", "-fno-reorder", "-CFLAGS", "-O0",
+        [str(tool), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-O0",
          "--top-module", "dut", "--prefix", "Vdut", "--Mdir", "obj", "dut.v", "driver.cpp"],
         folder,
     )  # fmt: skip
@@ -143,3 +143,103 @@ def test_an_input_that_raises_no_flag_shows(plain, expected, tmp_path, monkeypat
 
     monkeypatch.setattr(gating.Gated, "_number", forgetful)
     assert run(tmp_path / "wrong", gating.gated(plain, "dut")) != expected
+
+
+def module(body: str) -> str:
+    """A design of one bit in, one out, a clock, a reset and `body`."""
+    ports = "".join(f"  {kind} {name};\n  wire {name};\n" for kind, name in PORTS)
+    return f"module dut(clk, rst, a, q);\n{ports}{body}endmodule\n"
+
+
+PORTS = (("input", "clk"), ("input", "rst"), ("input", "a"), ("output", "q"))
+CIRCLE = """  reg x = 1'h0;
+  reg [1:0] one [3:0];
+  reg [1:0] two [3:0];
+  assign q = x;
+  always @(posedge clk)
+    x <= one[0] ^ two[0];
+  always @(posedge clk) begin
+    if (a) begin
+      one[1] <= two[2];
+    end
+  end
+  always @(posedge clk) begin
+    if (x) begin
+      two[1] <= one[2];
+    end
+  end
+"""
+TAKEN = """  reg x = 1'h0;
+  reg x__next = 1'h0;
+  assign q = x;
+  always @(posedge clk)
+    x__next <= x;
+  always @(posedge clk) begin
+    x <= x__next;
+    if (a) begin
+      x <= x;
+    end
+  end
+"""
+TWICE = """  reg [1:0] x = 2'h0;
+  assign q = x[0] ^ x[1];
+  always @(posedge clk)
+    x[0] <= a;
+  always @(posedge clk)
+    x[1] <= ~ a;
+"""
+
+
+@pytest.mark.parametrize("body, why", [(CIRCLE, "circle"), (TWICE, "several processes")])
+def test_what_has_no_order_is_refused(body, why):
+    with pytest.raises(flatten.NotUnderstood, match=why):
+        gating.gated(module(body), "dut")
+
+
+@pytest.mark.parametrize("bits", [1, 100])
+def test_a_name_that_is_taken_is_refused(bits):
+    text = module(TAKEN.replace("reg x", f"reg [{bits - 1}:0] x").replace("= x;", "= x[0];"))
+    with pytest.raises(flatten.NotUnderstood, match="taken"):
+        gating.gated(text, "dut")
+
+
+def test_registers_stand_behind_what_reads_them_and_the_cheapest_waits():
+    sets = {"p": {"x"}, "q": {"y"}, "r": {"z"}}
+    reads = {"p": {"y"}, "q": {"x"}, "r": {"y"}}
+    order, broken = clusters.behind_readers(
+        "pqr", lambda item: sets[item], lambda item: reads[item], lambda name: {"x": 9, "y": 1, "z": 1}[name]
+    )
+    assert broken == {"y"} and order.index("q") < order.index("p")
+
+
+def test_units_that_read_each_other_have_no_order():
+    one, other = clusters.Unit(), clusters.Unit()
+    sets = {id(one): {"x"}, id(other): {"y"}}
+    with pytest.raises(ValueError, match="circle"):
+        clusters.together([one, other], lambda unit: sets[id(unit)], lambda unit: {"x", "y"} - sets[id(unit)])
+
+
+PICKED = """  wire [3:0] x;
+  reg [7:0] y = 8'h00;
+  assign { x[3], x[1] } = { y[5], y[3] };
+  assign { x[2], x[0] } = 2'h1;
+  assign q = ^ x;
+  always @(posedge clk)
+    y <= { y[6:0], a };
+"""
+
+
+@pytest.mark.parametrize("picks", [True, False])
+def test_bits_picked_one_by_one_become_a_mask(picks):
+    text = module(PICKED if picks else PICKED.replace("y[3] }", "y[4] }"))
+    flat, count = masks.masked(flatten.flatten(text, "dut"))
+    lines = [statement.lines[0] for statement in flat.statements]
+    assert count == picks
+    assert ("assign x = y[5:2] & 4'ha | 4'h1;" in lines) == picks
+
+
+def test_the_compiler_is_told_that_most_flags_are_down():
+    text = "if ((0x00000010U & vlSelfRef.device__DOT__flags_8)) {\nif ((1U & vlSelfRef.device__DOT__other)) {\n"
+    marked = gating.hinted(text).splitlines()
+    assert marked[0] == "if (VL_UNLIKELY((0x00000010U & vlSelfRef.device__DOT__flags_8))) {"
+    assert marked[1] == text.splitlines()[1]
