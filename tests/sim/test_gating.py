@@ -125,10 +125,13 @@ def expected(plain, tmp_path_factory) -> str:
     return run(tmp_path_factory.mktemp("plain") / "run", plain)
 
 
-def test_gated_design_does_the_same_in_every_cycle(plain, expected, tmp_path):
+@pytest.mark.parametrize("few", [0, gating.FEW], ids=["stay", "watch"])
+def test_gated_design_does_the_same_in_every_cycle(plain, expected, tmp_path, monkeypatch, few):
+    monkeypatch.setattr(gating, "FEW", few)
     found = units(plain)
     waiting = [unit for unit in found.loads if unit.condition]
     assert found.logic and found._late and found._shared and 0 < len(waiting) < len(found.loads)
+    assert any(found._stays(unit) for unit in waiting) == (few == 0)
     assert run(tmp_path / "gated", gating.gated(plain, "dut")) == expected
 
 
