@@ -90,7 +90,7 @@ struct Device {
     // The design has rising edges only, so the model is told that the clock fell instead of being evaluated for it.
     inline void edge() {
         top->clk = 1;
-        top->eval();
+        CLOCK_ROSE(top);
 #if TICKGATE_WAVES
         if (waves) waves->dump(wave_time++);
         top->clk = 0;
