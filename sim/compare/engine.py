@@ -7,9 +7,12 @@ to rest before the next, so that dumps and host actions see both sides at the sa
 
 from __future__ import annotations
 
+import functools
 import gc
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -19,10 +22,10 @@ from tickgate.sim.compare.device_side import DeviceSide, Errors, Piece, Traces, 
 from tickgate.sim.compare.result import CompareResult
 from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
 from tickgate.sw.files.packer import Frames
-from tickgate.sw.model.pipeline import ReferencePipeline
+from tickgate.sw.model.pipeline import ReferencePipeline, Step
 from tickgate.sw.report.latency import LatencyTable
 from tickgate.sw.spec.config import Config
-from tickgate.sw.spec.events import NO_SLOT, TIMED, TRACES, EventKind, ItchStatus, OrderItem, TriggerFlag
+from tickgate.sw.spec.events import NO_SLOT, TIMED, TRACES, EventKind, ItchStatus, OrderItem, TriggerFlag, TriggerStatus
 from tickgate.sw.spec.risk import Reason
 from tickgate.sw.spec.rows import TriggerKind
 from tickgate.sw.spec.state import Anomaly, Drop, Validity
@@ -32,6 +35,11 @@ DUMP_EVERY = 10_000
 
 # Plain integers: an IntFlag's operators are slow.
 _EMIT, _DONE = int(TriggerFlag.EMIT), int(TriggerFlag.DONE)
+_SENT = int(TriggerStatus.SENT)
+_INJECT = int(OrderItem.INJECT)
+
+#: What the `struct` module calls unsigned numbers of so many bytes.
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 Observer = Callable[[Frames, Traces], None]
 
@@ -49,12 +57,18 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@functools.cache
+def _rows(dtype: np.dtype[Any]) -> struct.Struct:
+    """Takes records of trace fields apart, in less than half of the time in which numpy does."""
+    return struct.Struct("<" + "".join(_CODES[dtype[name].itemsize] for name in dtype.names or ()))
+
+
 def untimed(records: npt.NDArray[Any]) -> list[tuple[int, ...]]:
     """Trace records as tuples, their measured fields 0 as the model's are."""
     copy = records.copy()
     for name in TIMED:
         copy[name] = 0
-    return copy.tolist()
+    return list(_rows(copy.dtype).iter_unpack(copy))
 
 
 class Comparison:
@@ -182,24 +196,22 @@ class Comparison:
     def _records(self, piece: Piece) -> None:
         model, found = self.model, piece.traces
         self._hints(found["book"])
-        feed, itch, book, updates = [], [], [], []
-        marks = [False] * len(piece.frames) if piece.errors is None else piece.errors.astype(bool).tolist()
-        for (_, frame), error in zip(piece.frames, marks, strict=True):
-            for step in model.frame(frame, error):
-                feed.append(step.feed)
-                itch.append(step.itch)
-                if step.book is not None:
-                    book.append(step.book)
-                    updates.append(step.update)
-        same = self._stage("feed", feed, found["feed"])
-        same &= self._stage("itch", itch, found["itch"])
+        marks = repeat(False) if piece.errors is None else piece.errors.astype(bool).tolist()
+        steps: list[Step] = []
+        for (_, frame), error in zip(piece.frames, marks, strict=False):
+            steps += model.frame(frame, error)
+        feed, itch, book, updates, _ = zip(*steps, strict=True) if steps else ((), (), (), (), ())
+        book, updates = [b for b in book if b is not None], [u for u in updates if u is not None]
+        same = self._stage("feed", list(feed), found["feed"])
+        same &= self._stage("itch", list(itch), found["itch"])
         same &= self._stage("book", book, found["book"])
         for seq in model.violations:
             self.result.note_mismatch(seq, "true book", {"best": "the true book's"}, {"best": "the placed book's"})
         model.violations.clear()
         if same:
+            book_time = model.book_time
             for update, cycle in zip(updates, found["book"]["cycle"].tolist(), strict=True):
-                model.book_time(update, cycle)
+                book_time(update, cycle)
             self._decisions(found, piece.orders)
         self._count(found)
         self.latency.add(found)
@@ -241,10 +253,12 @@ class Comparison:
         trigger, risk, orders = found["trigger"], found["risk"], found["orders"]
         rows = {stage: untimed(found[stage]) for stage in ("trigger", "risk", "orders")}
         names = {stage: [f.name for f in TRACES[stage].fields] for stage in rows}
+        told = list(zip(trigger["flags"].tolist(), trigger["status"].tolist(), strict=True))
+        reasons, items = risk["reasons"].tolist(), orders["item"].tolist()
         timeline = sorted(
-            [(int(c), 0, i) for i, c in enumerate(trigger["cycle"])]
-            + [(int(c), 1, i) for i, c in enumerate(risk["entry_cycle"])]
-            + [(int(c), 2, i) for i, c in enumerate(orders["cycle"])]
+            (cycle, kind, index)
+            for kind, cycles in enumerate((trigger["cycle"], risk["entry_cycle"], orders["cycle"]))
+            for index, cycle in enumerate(cycles.tolist())
         )
         expected_frames: list[bytes] = []
         emitted: list[int] = []
@@ -255,10 +269,10 @@ class Comparison:
             got = rows[stage][index]
             want: Any
             if kind == 0:
-                flags = int(trigger["flags"][index])
+                flags, status = told[index]
                 records = self.model.trigger_record(cycle, flags)
                 want = records[0] if len(records) == 1 else None
-                if trigger["status"][index] == 1 or flags & _EMIT:
+                if status == _SENT or flags & _EMIT:
                     emitted.append(cycle)
                 if flags & _DONE:
                     self._told += 1
@@ -266,14 +280,14 @@ class Comparison:
                         self._note_done(int(got[2]))
             elif kind == 1:
                 want = self.model.risk_record(cycle)
-                self._ended += bool(risk["reasons"][index])
-                self._entry(cycle, emitted, int(risk["seq"][index]))
+                self._ended += bool(reasons[index])
+                self._entry(cycle, emitted, int(got[2]))
                 if want is not None:
                     want = want._replace(entry_cycle=cycle)
             else:
-                item = int(orders["item"][index])
-                self._ended += item != OrderItem.INJECT
-                payload = self._injected.pop(0) if item == OrderItem.INJECT and self._injected else b""
+                item = items[index]
+                self._ended += item != _INJECT
+                payload = self._injected.pop(0) if item == _INJECT and self._injected else b""
                 answer = self.model.order_record(item, payload)
                 want = None
                 if answer is not None:
@@ -285,7 +299,7 @@ class Comparison:
                 self.result.note_mismatch(
                     int(got[2]), stage, {"record": "none"}, dict(zip(names[stage], got, strict=True))
                 )
-            elif tuple(want) != got:
+            elif want != got:
                 self._differ(stage, names[stage], want, got)
         if any(self.model.pending):
             evaluations, intents, accepted = self.model.pending
