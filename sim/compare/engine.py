@@ -12,7 +12,6 @@ import gc
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -196,9 +195,9 @@ class Comparison:
     def _records(self, piece: Piece) -> None:
         model, found = self.model, piece.traces
         self._hints(found["book"])
-        marks = repeat(False) if piece.errors is None else piece.errors.astype(bool).tolist()
+        marks = [False] * len(piece.frames) if piece.errors is None else piece.errors.astype(bool).tolist()
         steps: list[Step] = []
-        for (_, frame), error in zip(piece.frames, marks, strict=False):
+        for (_, frame), error in zip(piece.frames, marks, strict=True):
             steps += model.frame(frame, error)
         feed, itch, book, updates, _ = zip(*steps, strict=True) if steps else ((), (), (), (), ())
         book, updates = [b for b in book if b is not None], [u for u in updates if u is not None]
