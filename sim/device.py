@@ -40,26 +40,11 @@ class DeviceError(RuntimeError):
     """The simulated device did not do what any device must: answer its bus, come to rest."""
 
 
-class Library:
-    """The functions of `harness.cpp` that were declared, as attributes.
-
-    Other threads run during calls of those declared `long`. A short one keeps the interpreter's lock: a thread that
-    lets go of it waits up to the interpreter's switch interval to have it back, which is a thousand times as long as
-    such a call takes.
-    """
-
-    def __init__(self, path: Path):
-        self._long, self._short = ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
-
-    def declare(self, functions: Iterable[tuple[str, Any, list[Any]]], *, long: bool = False) -> None:
-        """Tells ctypes the result and the arguments of functions."""
-        for name, result, arguments in functions:
-            function = getattr(self._long if long else self._short, name)
-            function.restype, function.argtypes = result, arguments
-            setattr(self, name, function)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"the compiled device's function {name} was not declared")
+def declare(library: ctypes.CDLL, functions: Iterable[tuple[str, Any, list[Any]]]) -> None:
+    """Tells ctypes the result and the arguments of functions of `harness.cpp`."""
+    for name, result, arguments in functions:
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
 
 
 def copied(address: int | None, size_bytes: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -67,24 +52,22 @@ def copied(address: int | None, size_bytes: int, dtype: np.dtype[Any]) -> npt.ND
     return np.frombuffer(ctypes.string_at(address, size_bytes) if address and size_bytes else b"", dtype=dtype)
 
 
-def _library(path: Path) -> Library:
-    lib = Library(path)
+def _library(path: Path) -> ctypes.CDLL:
+    lib = ctypes.CDLL(str(path))
     handle, u64, i64, u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int64, ctypes.c_uint32
     pointer = ctypes.c_void_p
-    lib.declare((
+    declare(lib, (
         ("tg_new", handle, []),
-        ("tg_reset", None, [handle, ctypes.c_int]),
-        ("tg_step", None, [handle, u64]),
-        ("tg_drain", i64, [handle, u64, u64]),
-        ("tg_run", None, [handle, pointer, pointer, pointer, pointer, i64, u32, ctypes.c_int]),
-        ("tg_inject", i64, [handle, ctypes.c_char_p, i64, u64]),
-    ), long=True)  # fmt: skip
-    lib.declare((
         ("tg_free", None, [handle]),
         ("tg_cycle", u64, [handle]),
         ("tg_stall", None, [handle, u64, u32]),
+        ("tg_reset", None, [handle, ctypes.c_int]),
+        ("tg_step", None, [handle, u64]),
+        ("tg_drain", i64, [handle, u64, u64]),
         ("tg_write", None, [handle, u32, u32]),
         ("tg_read", i64, [handle, u32]),
+        ("tg_run", None, [handle, pointer, pointer, pointer, pointer, i64, u32, ctypes.c_int]),
+        ("tg_inject", i64, [handle, ctypes.c_char_p, i64, u64]),
         ("tg_control", None, [handle, ctypes.c_char_p, i64]),
         ("tg_trace", pointer, [handle, ctypes.c_int, ctypes.POINTER(u64)]),
         ("tg_out", pointer, [handle, ctypes.POINTER(u64)]),

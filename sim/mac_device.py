@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tickgate.sim import build
-from tickgate.sim.device import MINIMUM_GAP_CYCLES, ORDERS_PORT, Device, DeviceError, copied
+from tickgate.sim.device import MINIMUM_GAP_CYCLES, ORDERS_PORT, Device, DeviceError, copied, declare
 from tickgate.sw.files.packer import Frames
 from tickgate.sw.model import mac as model
 from tickgate.sw.spec import net
@@ -46,8 +46,8 @@ class MacDevice(Device):
         super().__init__(sizes, faults=faults)
         self.port = model.Mac()
         handle, u64, pointer = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p
-        self._lib.declare([("tg_symbols", None, [handle, pointer, u64])], long=True)
-        self._lib.declare([("tg_sent", pointer, [handle, ctypes.POINTER(u64)])])
+        sent = ("tg_sent", pointer, [handle, ctypes.POINTER(u64)])
+        declare(self._lib, (("tg_symbols", None, [handle, pointer, u64]), sent))
 
     def _compiled(self, waves: bool, faults: frozenset[str]) -> Path:
         return build.shared_object(self.sizes, waves=waves, faults=faults, gmii=True)

@@ -7,10 +7,11 @@ stand in the piece for the model to confirm.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,6 +30,9 @@ T = TypeVar("T")
 
 #: Cycles after the writes of a host action.
 ACTION_CYCLES = 8
+
+#: Threads take turns this often while device and model run beside each other.
+SWITCH_S = 0.0002
 
 _SEQ_MASK = 0xFFFFFFFF
 
@@ -131,13 +135,25 @@ def _frame_of(frames: Frames, seq: int) -> int | None:
     return int(later[0]) if len(later) else None
 
 
+@contextmanager
+def _switching() -> Iterator[None]:
+    """Threads take turns more often: one that has let others run, as the device does for as long as it works, waits for
+    up to this interval until it goes on."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(min(usual, SWITCH_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
 def one_ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """`items`, of which a thread makes the next one while the caller looks at one.
 
     An exception in making one is raised where that one is due. When the generator is closed no item is being made, also
     where Ctrl-C comes while the last one is waited for: what they are made of may be taken down then.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with _switching(), ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         try:
             while (item := coming.result()) is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -60,6 +61,12 @@ def _no_collection() -> Iterator[None]:
 def _rows(dtype: np.dtype[Any]) -> struct.Struct:
     """Takes records of trace fields apart, in less than half of the time in which numpy does."""
     return struct.Struct("<" + "".join(_CODES[dtype[name].itemsize] for name in dtype.names or ()))
+
+
+def _counted(column: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """Each value of a column of bytes and how often it stands there."""
+    counts = np.bincount(column)
+    return [(value, int(counts[value])) for value in np.flatnonzero(counts).tolist()]
 
 
 def untimed(records: npt.NDArray[Any]) -> list[tuple[int, ...]]:
@@ -390,24 +397,24 @@ class Comparison:
         """Coverage of one batch, from the device's records (which equal the model's, or the run has failed)."""
         result = self.result
         itch, book, risk, trigger = found["itch"], found["book"], found["risk"], found["trigger"]
-        messages = itch[itch["status"] != ItchStatus.NOTICE]
-        result.messages += len(messages)
-        for code, count in zip(*np.unique(messages["itch_type"], return_counts=True), strict=True):
-            result.types[chr(code) if 32 < code < 127 else f"0x{code:02x}"] += int(count)
-        for status in (ItchStatus.UNSUBSCRIBED, ItchStatus.UNKNOWN_TYPE, ItchStatus.WRONG_LENGTH):
-            count = int((messages["status"] == status).sum())
-            if count:
-                result.skipped[status.name.lower()] += count
-        own = book[(book["slot"] != NO_SLOT) & (book["kind"] != EventKind.NOTICE)]
-        result.on_slots += len(own)
-        result.valid += int((own["validity"] == 0).sum())
-        for bit in Validity:
-            result.by_bit[bit.name or ""] += int((own["validity"] & bit > 0).sum())
-        result.overflows += int(book["overflow"].sum())
-        result.orders += int((found["orders"]["item"] == OrderItem.ORDER).sum())
-        for reason in Reason:
-            count = int((risk["reasons"] & reason > 0).sum())
-            if count:
+        # Columns instead of records: a choice of records copies all of their fields.
+        status, slots, kinds = itch["status"], book["slot"], book["kind"]
+        types = itch["itch_type"][status != ItchStatus.NOTICE]
+        result.messages += len(types)
+        for code, count in _counted(types):
+            result.types[chr(code) if 32 < code < 127 else f"0x{code:02x}"] += count
+        for code, count in _counted(status):
+            if code in (ItchStatus.UNSUBSCRIBED, ItchStatus.UNKNOWN_TYPE, ItchStatus.WRONG_LENGTH):
+                result.skipped[ItchStatus(code).name.lower()] += count
+        for mask, count in _counted(book["validity"][(slots != NO_SLOT) & (kinds != EventKind.NOTICE)]):
+            result.on_slots += count
+            result.valid += 0 if mask else count
+            for bit in Validity(mask):
+                result.by_bit[bit.name or ""] += count
+        result.overflows += int(np.count_nonzero(book["overflow"]))
+        result.orders += int(np.count_nonzero(found["orders"]["item"] == OrderItem.ORDER))
+        for mask, count in Counter(risk["reasons"].tolist()).items():
+            for reason in Reason(mask):
                 result.rejects[(reason.name or "").lower()] += count
         fired = trigger[(trigger["flags"] & TriggerFlag.EVAL > 0) & (trigger["status"] > 0)]
         for slot, row in zip(fired["slot"].tolist(), fired["row"].tolist(), strict=True):
