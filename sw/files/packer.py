@@ -81,7 +81,8 @@ class Frames:
     Members
     -------
     data : array of uint8
-        The buffer; each frame starts at a multiple of 8, the bytes between frames are 0.
+        The buffer. Frames that were packed start at multiples of 8, with zeros between them; between frames that were
+        read anything may stand.
     offsets, lengths : array of int64
         Where each frame lies.
     times_ns : array of uint64
