@@ -65,7 +65,7 @@ class DeviceSide:
 
     Members
     -------
-    busy_ns: processor time of the device so far, traces taken out included.
+    busy_ns: processor time so far from batches to traces: of making the batches, and of the device.
     """
 
     def __init__(self, config: Config, gap: int, dump_every: int):
@@ -79,7 +79,7 @@ class DeviceSide:
 
     def pieces(self, device: Device, batches: Iterable[tuple[Frames, Errors]]) -> Iterator[Piece]:
         """What `device` makes of batches of frames; a batch may come with 1 for each frame that carries `error`."""
-        for frames, errors in batches:
+        for frames, errors in self._made(batches):
             start = 0
             while start < len(frames):
                 acted = []
@@ -98,6 +98,16 @@ class DeviceSide:
                     device, acted, frames.select(start, stop), None if errors is None else errors[start:stop]
                 )
                 start = stop
+
+    def _made(self, batches: Iterable[tuple[Frames, Errors]]) -> Iterator[tuple[Frames, Errors]]:
+        following = iter(batches)
+        while True:
+            began = time.thread_time_ns()
+            batch = next(following, None)
+            self.busy_ns += time.thread_time_ns() - began
+            if batch is None:
+                return
+            yield batch
 
     def _act(self, device: Device, action: Action) -> tuple[Action, RegisterWrites]:
         writes = self._host.writes(action, self._next_seq, self._user_ref)
