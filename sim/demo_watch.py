@@ -52,8 +52,8 @@ class Watch:
             (book[f"{half}_side"], (book[f"{half}_level_after"] - book[f"{half}_level_before"]).astype(np.int64))
             for half in ("old", "new")
         ]
-        shares = (sum(np.where(sides == side, gained, 0) for sides, gained in gains) for side in (BUY, SELL))
-        self._parts.append((book["slot"].copy(), frames.times_ns[at], spread, *shares))
+        bids, asks = (np.sum([np.where(s == side, gained, 0) for s, gained in gains], axis=0) for side in (BUY, SELL))
+        self._parts.append((book["slot"].copy(), frames.times_ns[at], spread, bids, asks))
 
     def _orders(self, traces: Traces) -> None:
         orders = traces["orders"]

@@ -74,7 +74,7 @@ def untimed(records: npt.NDArray[Any]) -> list[tuple[int, ...]]:
     copy = records.copy()
     for name in TIMED:
         copy[name] = 0
-    return list(_rows(copy.dtype).iter_unpack(copy))
+    return list(_rows(copy.dtype).iter_unpack(copy.data))
 
 
 class Comparison:
@@ -206,18 +206,17 @@ class Comparison:
         steps: list[Step] = []
         for (_, frame), error in zip(piece.frames, marks, strict=True):
             steps += model.frame(frame, error)
-        feed, itch, book, updates, _ = zip(*steps, strict=True) if steps else ((), (), (), (), ())
-        book, updates = [b for b in book if b is not None], [u for u in updates if u is not None]
-        same = self._stage("feed", list(feed), found["feed"])
-        same &= self._stage("itch", list(itch), found["itch"])
-        same &= self._stage("book", book, found["book"])
+        told = [step for step in steps if step.book is not None]
+        same = self._stage("feed", [step.feed for step in steps], found["feed"])
+        same &= self._stage("itch", [step.itch for step in steps], found["itch"])
+        same &= self._stage("book", [step.book for step in told], found["book"])
         for seq in model.violations:
             self.result.note_mismatch(seq, "true book", {"best": "the true book's"}, {"best": "the placed book's"})
         model.violations.clear()
         if same:
             book_time = model.book_time
-            for update, cycle in zip(updates, found["book"]["cycle"].tolist(), strict=True):
-                book_time(update, cycle)
+            for step, cycle in zip(told, found["book"]["cycle"].tolist(), strict=True):
+                book_time(step.update, cycle)
             self._decisions(found, piece.orders)
         self._count(found)
         self.latency.add(found)

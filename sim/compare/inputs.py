@@ -55,9 +55,7 @@ def frames_of(packets: Iterable[tuple[int, bytes]]) -> Frames:
     return _located(padded or b"\0" * ALIGNMENT, times, offsets, lengths)
 
 
-def _located(
-    data: bytes, times: list[int], offsets: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> Frames:
+def _located(data: bytes, times: list[int], offsets: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Frames:
     """Frames that lie in a buffer."""
     octets = np.frombuffer(data, dtype=np.uint8)
     firsts, counts, usual = _usual_sequences(octets, offsets, lengths)

@@ -20,7 +20,9 @@ from tickgate.sw.spec.state import STICKY_VALIDITY, Anomaly, OrderClass, SymbolS
 _ANOMALY_COUNTERS = tuple(f"anomaly_{a.name.lower()}" for a in Anomaly)
 COUNTERS = (*_ANOMALY_COUNTERS[1:], "events", "overflows", "drop_clearing", "drop_event_overflow")
 
-_record, _update = BOOK_TRACE.tuple_type._make, BOOK_UPDATE.tuple_type._make
+_Record: Any = BOOK_TRACE.tuple_type
+_Update: Any = BOOK_UPDATE.tuple_type
+_record, _update = _Record._make, _Update._make  # faster than a call with so many arguments
 _COUNT_MAX = (1 << 16) - 1
 _NO_BBO = (0, 0, 0, 0)
 
@@ -374,7 +376,7 @@ class BookView:
         changed = 1 if bbo_changed else 0
         old_before, old_after, old_price, old_qty_before, old_qty_after, old_level, old_side, old_class = old
         new_before, new_after, new_price, new_qty, new_level, new_side, new_class = new
-        unplaced = bids.far, asks.far, bids.off, asks.off
+        unplaced: tuple[int, ...] = (bids.far, asks.far, bids.off, asks.off)
         if max(unplaced) > _COUNT_MAX:
             unplaced = tuple(min(count, _COUNT_MAX) for count in unplaced)
         record = _record((
@@ -423,7 +425,8 @@ class BookView:
         if event.notice == Notice.NEW_SESSION:
             set_bits |= _CLEARING
         update = _update((
-            0, 1, set_bits, clear_bits, state_set, state_clear, 0, 0, 0, 0, 0, 0, 0, 0, 0, event.itch_type, event.seq, 0,
+            0, 1, set_bits, clear_bits, state_set, state_clear, 0, 0, 0, 0, 0, 0, 0, 0, 0, event.itch_type, event.seq,
+            0,
         ))  # fmt: skip
         return record, update
 

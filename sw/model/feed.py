@@ -29,7 +29,8 @@ HEADER_BYTES = net.UDP_PAYLOAD_OFFSET + mold.HEADER_SIZE
 UDP_LENGTH_MIN = net.UDP_SIZE + mold.HEADER_SIZE
 
 _HEADER_DROPS = tuple(f"drop_{d.name.lower()}" for d in Drop)
-_record = FEED_TRACE.tuple_type._make
+_Record: Any = FEED_TRACE.tuple_type
+_record = _Record._make  # faster than a call with so many arguments
 # Plain integers: looking up the member of an enumeration is slow.
 _MESSAGE, _NOTICE, _NONE = int(FeedItem.MESSAGE), int(FeedItem.NOTICE), int(Notice.NONE)
 
