@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tickgate.gateware.build import to_verilog
 from tickgate.hw import output_registers, tools
+from tickgate.hw.design import ECP5_OPTIONS
 from tickgate.hw.hierarchy import NO_CELLS, total_cells
 from tickgate.hw.output_registers import Moved
 from tickgate.sw.spec.sizes import Sizes
@@ -58,7 +59,9 @@ def synthesised(sizes: Sizes, folder: Path, watch: Callable[[str], None] = lambd
     tools.need(["yosys"])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{NAME}.v").write_text(to_verilog(Top(sizes, trace=True), name=NAME))
-    (folder / "netlist.ys").write_text(f"read_verilog {NAME}.v; synth_ecp5 -abc9 -top {NAME} -json cells.json\n")
+    (folder / "netlist.ys").write_text(
+        f"read_verilog {NAME}.v; synth_ecp5 {ECP5_OPTIONS} -top {NAME} -json cells.json\n"
+    )
     (folder / "verilog.ys").write_text("read_json cells.json; write_verilog -noattr -norename cells.v\n")
     with tools.Workshop() as workshop:
         workshop.run("yosys", ["-s", "netlist.ys"], folder, "netlist.log", watch)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
 from tickgate.hw import output_registers
+from tickgate.hw.design import ECP5_OPTIONS
 from tickgate.hw.fits import check_fits
 from tickgate.hw.harness import PinHarness
 from tickgate.hw.hierarchy import total_cells
@@ -84,7 +85,7 @@ def place_and_route(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "stage.v").write_text(to_verilog(STAGES[stage](sizes, frozenset()), name="stage"))
     (folder / "timing.v").write_text(to_verilog(PinHarness(STAGES[stage](sizes, frozenset())), name="timing"))
-    synth = "read_verilog {0}.v; synth_ecp5 -abc9 -top {0} -json {1}.json\n"
+    synth = "read_verilog {0}.v; synth_ecp5 " + ECP5_OPTIONS + " -top {0} -json {1}.json\n"
     (folder / "alone.ys").write_text(synth.format("stage", "alone"))
     (folder / "synth.ys").write_text(synth.format("timing", "timing"))
     with Workshop() as workshop:
