@@ -185,6 +185,12 @@ class Top(wiring.Component):
         m.d.comb += [
             book.event_overflow.eq(itch.event_overflow),
             risk.session_ok.eq(orders.session_ok),
+            # The verdict on a frame goes ahead of its notice, to the order that it may still stop.
+            risk.frame_stamp.eq(feed.frame_stamp),
+            risk.frame_begins.eq(feed.frame_begins),
+            risk.frame_bad.eq(feed.frame_bad),
+            orders.void.eq(risk.void),
+            risk.refund.eq(orders.refund),
         ]
         if "wiring.done_without_rejects" in self._faults:
             m.d.comb += trigger.done.eq(orders.done)

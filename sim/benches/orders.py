@@ -51,6 +51,7 @@ async def run(dut: Any, stimulus: Stimulus) -> list[Cycle]:
     while True:
         dut.now.value = len(log)
         dut.kill.value = inputs["kill"]
+        dut.void.value = inputs["void"]
         for name, port in (("session", "cfg_session"), ("peer", "cfg_peer")):
             given = inputs[name]
             getattr(dut, f"{port}__commit").value = int(given is not None)
@@ -64,11 +65,12 @@ async def run(dut: Any, stimulus: Stimulus) -> list[Cycle]:
         dut.o__ready.value = inputs["o_ready"]
         await RisingEdge(dut.clk)
         seen = Cycle(
-            kill=inputs["kill"], session=inputs["session"], peer=inputs["peer"], i=inputs["i"],
+            kill=inputs["kill"], void=inputs["void"], session=inputs["session"], peer=inputs["peer"], i=inputs["i"],
             i_ready=int(dut.i__ready.value), i_inject=inputs["i_inject"],
             i_inject_ready=int(dut.i_inject__ready.value), o=value(dut.o__valid, dut.o__payload),
             o_ready=inputs["o_ready"], o_copy=value(dut.o_copy__valid, dut.o_copy__payload),
             trace=value(dut.trace__valid, dut.trace__payload), done=int(dut.done.value),
+            refund=int(dut.refund.value),
             session_ok=int(dut.session_ok.value), session_open=int(dut.session_open.value),
         )  # fmt: skip
         log.append(seen)

@@ -82,6 +82,7 @@ class Recording:
         self.telemetry: list[int] = []
         self.registers: dict[str, int] = {}
         self._records: dict[str, list[int]] = {stage: [] for stage in TRACES}
+        self._reset_cycle = 0  # where the device's own count was 0
         self._stalls = pressure(rng)
         self._first = True
         self._shown = False
@@ -112,6 +113,7 @@ class Recording:
         for stage, records in self._records.items():
             if int(getattr(dut, f"trace_{stage}__valid").value):
                 records.append(int(getattr(dut, f"trace_{stage}__payload").value))
+                self._reset_cycle = self.cycle - (records[-1] & 0xFFFFFFFFFFFFFFFF)  # a record begins with its cycle
         if self._kill:
             self.killed.append(self.cycle)
         if int(dut.bus__w_en.value):
@@ -203,6 +205,15 @@ class Recording:
                 found.append((began, current))
                 current = b""
         return found
+
+    def order_ends(self) -> list[tuple[int, bool]]:
+        """As `tickgate.sim.device.Device.order_ends`."""
+        words = [(cycle, FRAME_WORD.unpack(packed)) for cycle, packed in self.words]
+        return [
+            (words[at - 1][0] + 1 - self._reset_cycle, bool(word["error"]))
+            for at, (_, word) in enumerate(words)
+            if word["last"]
+        ]
 
     def counters(self) -> dict[str, int]:
         """Counters as read by `read_counters`."""

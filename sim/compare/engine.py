@@ -22,7 +22,7 @@ from tickgate.sw.files.packer import Frames
 from tickgate.sw.model.pipeline import ReferencePipeline
 from tickgate.sw.report.latency import LatencyTable
 from tickgate.sw.spec.config import Config
-from tickgate.sw.spec.events import NO_SLOT, TIMED, TRACES, EventKind, ItchStatus, OrderItem, TriggerFlag
+from tickgate.sw.spec.events import NO_SLOT, TIMED, TRACES, EventKind, ItchStatus, Notice, OrderItem, TriggerFlag
 from tickgate.sw.spec.risk import Reason
 from tickgate.sw.spec.rows import TriggerKind
 from tickgate.sw.spec.state import Anomaly, Drop, Validity
@@ -184,8 +184,13 @@ class Comparison:
         self._hints(found["book"])
         feed, itch, book, updates = [], [], [], []
         marks = [False] * len(piece.frames) if piece.errors is None else piece.errors.astype(bool).tolist()
+        bad: list[tuple[int, int]] = []  # first and last message of frames that turned out bad
         for (_, frame), error in zip(piece.frames, marks, strict=True):
-            for step in model.frame(frame, error):
+            steps = model.frame(frame, error)
+            if error and steps and steps[-1].feed.notice == Notice.FCS:
+                told = [step.feed.seq for step in steps if step.data]
+                bad.append((told[0], told[-1]))
+            for step in steps:
                 feed.append(step.feed)
                 itch.append(step.itch)
                 if step.book is not None:
@@ -200,7 +205,11 @@ class Comparison:
         if same:
             for update, cycle in zip(updates, found["book"]["cycle"].tolist(), strict=True):
                 model.book_time(update, cycle)
-            self._decisions(found, piece.orders)
+            # The notice's stamp is that of the frame's last word, as no other one comes right behind it here.
+            told_at = found["feed"]["stamp"][found["feed"]["notice"] == Notice.FCS].tolist()
+            for (first_seq, last_seq), stamp in zip(bad, told_at, strict=True):
+                model.frame_bad(first_seq, last_seq, stamp)
+            self._decisions(found, piece)
         self._count(found)
         self.latency.add(found)
         for observer in self.observers:
@@ -236,7 +245,7 @@ class Comparison:
             {n: int(got[names.index(n)]) for n in wrong},
         )
 
-    def _decisions(self, found: Traces, sent: list[tuple[int, bytes]]) -> None:
+    def _decisions(self, found: Traces, piece: Piece) -> None:
         """Trigger, risk and orders, in the order of the device's cycles."""
         trigger, risk, orders = found["trigger"], found["risk"], found["orders"]
         rows = {stage: untimed(found[stage]) for stage in ("trigger", "risk", "orders")}
@@ -246,7 +255,10 @@ class Comparison:
             + [(int(c), 1, i) for i, c in enumerate(risk["entry_cycle"])]
             + [(int(c), 2, i) for i, c in enumerate(orders["cycle"])]
         )
+        sent, ends = piece.orders, piece.ends
         expected_frames: list[bytes] = []
+        expected_errors: list[bool] = []
+        poison: tuple[int, Any] | None = None  # a record that is due, and its cycle
         emitted: list[int] = []
         for cycle, kind, index in timeline:
             if self.different:
@@ -270,16 +282,27 @@ class Comparison:
                 self._entry(cycle, emitted, int(risk["seq"][index]))
                 if want is not None:
                     want = want._replace(entry_cycle=cycle)
+            elif orders["item"][index] == OrderItem.POISONED:
+                if not ends and expected_frames:  # when the last word was presented only the record says
+                    poison = self._poison(cycle)
+                    expected_errors[-1:] = [poison is not None]
+                want = poison[1] if poison is not None and poison[0] == cycle else None
+                poison = None
             else:
+                if poison is not None:
+                    break
                 item = int(orders["item"][index])
                 self._ended += item != OrderItem.INJECT
                 payload = self._injected.pop(0) if item == OrderItem.INJECT and self._injected else b""
-                answer = self.model.order_record(item, payload)
+                answer = self.model.order_record(item, payload, cycle)
                 want = None
                 if answer is not None:
                     want = answer[0]
                     if answer[1]:
                         expected_frames.append(answer[1])
+                        if want.item == OrderItem.ORDER and len(expected_frames) <= len(ends):
+                            poison = self._poison(ends[len(expected_frames) - 1][0])
+                        expected_errors.append(poison is not None)
             self.result.compared += 1
             if want is None:
                 self.result.note_mismatch(
@@ -287,6 +310,10 @@ class Comparison:
                 )
             elif tuple(want) != got:
                 self._differ(stage, names[stage], want, got)
+        if poison is not None:
+            self.result.note_mismatch(
+                int(poison[1].seq), "orders", {"item": "POISONED", "cycle": poison[0]}, {"record": "none"}
+            )
         if any(self.model.pending):
             evaluations, intents, accepted = self.model.pending
             self.result.note_mismatch(
@@ -297,6 +324,10 @@ class Comparison:
             self._note_done(int(risk["seq"][-1]) if len(risk) else 0)
         if self._keep_orders:
             self.order_frames += sent
+        if ends and not self.different and [error for _, error in ends] != expected_errors:
+            self.result.note_mismatch(
+                0, "order bytes", {"errors": sum(expected_errors)}, {"errors": sum(error for _, error in ends)}
+            )
         bytes_sent = [frame for _, frame in sent]
         if bytes_sent != expected_frames:
             wrong = next((i for i, (a, b) in enumerate(zip(expected_frames, bytes_sent, strict=False)) if a != b),
@@ -307,6 +338,11 @@ class Comparison:
                 {"frame": expected_frames[wrong].hex() if wrong < len(expected_frames) else "none"},
                 {"frame": bytes_sent[wrong].hex() if wrong < len(bytes_sent) else "none"},
             )  # fmt: skip
+
+    def _poison(self, cycle: int) -> tuple[int, Any] | None:
+        """The record with which the order that is leaving is poisoned, if its last word is presented in `cycle`."""
+        record = self.model.poison_record(cycle)
+        return None if record is None else (cycle, record)
 
     def _note_done(self, seq: int) -> None:
         """The trigger is told of the end of every intent, once: of its reject, or of its order sent or dropped.
@@ -391,7 +427,8 @@ class Comparison:
         for bit in Validity:
             result.by_bit[bit.name or ""] += int((own["validity"] & bit > 0).sum())
         result.overflows += int(book["overflow"].sum())
-        result.orders += int((found["orders"]["item"] == OrderItem.ORDER).sum())
+        ordered = found["orders"]["item"]
+        result.orders += int((ordered == OrderItem.ORDER).sum() - (ordered == OrderItem.POISONED).sum())
         for reason in Reason:
             count = int((risk["reasons"] & reason > 0).sum())
             if count:
