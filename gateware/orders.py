@@ -43,10 +43,10 @@ class Orders(wiring.Component):
     order is dropped, and so is one that waits at `i`. A frame of which the first word was presented completes. The
     host's messages are not stopped. An order that finds the session closed is dropped in the same way.
 
-    Void: an order of which `void` is high in the cycle of its first word is dropped in the same way. If it is high in
-    the cycle before the last word is presented, that word carries `error`, so that nobody takes the frame; the numbers
-    of the frame are those of the next one then, and an order waits up to `RESTORE_CYCLES` for them. A last word that
-    was presented before is not changed any more, and the order counts.
+    Void: an order for which `is_void` is high in the cycle of its first word is dropped in the same way. Where it is
+    high in the cycle before the last word is presented, that word carries `error`, so that nobody takes the frame; its
+    numbers are those of the next one then, which waits up to `RESTORE_CYCLES` for them. A last word that was presented
+    before is not changed any more, and the order counts.
 
     A session row takes effect between two frames, at the latest `SETTLE_CYCLES` behind the end of the one that is
     leaving; until then `session_ok` is 0. A host message waits for an open session and for room in the window; one
@@ -64,7 +64,7 @@ class Orders(wiring.Component):
     cfg_session: In(RowPort(SESSION_ROW)).
     cfg_peer: In(RowPort(PEER_ROW)).
     kill: In(1), level of the kill switch.
-    void: In(1), level: the order under way was decided by a frame that had an error.
+    is_void: In(1), level: the order under way was decided by a frame that had an error.
     o: Out(elastic(FRAME_WORD)); bytes beyond `count` are 0.
     o_copy: Out(flow(FRAME_WORD)), every word transferred on `o`, one cycle later.
     session_ok: Out(1), open, and the peer's window has room for one more order.
@@ -106,8 +106,8 @@ class Orders(wiring.Component):
     combinational_paths = (
         ("kill", "o__valid"),
         ("kill", "trace__payload"),
-        ("void", "o__valid"),
-        ("void", "trace__payload"),
+        ("is_void", "o__valid"),
+        ("is_void", "trace__payload"),
         ("now", "trace__payload"),
     )
     unused_inputs = ("cfg_session__select", "cfg_peer__select")
@@ -123,8 +123,8 @@ class Orders(wiring.Component):
         ("i", "o", "behind_inject"): (2, 17),
         ("o", "o_copy", "any"): (1, 1),
         ("o", "done", "any"): (1, 1),
-        ("void", "o", "dropped"): (0, 0),
-        ("void", "o", "poisoned"): (1, 1),
+        ("is_void", "o", "dropped"): (0, 0),
+        ("is_void", "o", "poisoned"): (1, 1),
     }
 
     def __init__(self, *, faults: frozenset[str] = frozenset()):
@@ -137,7 +137,7 @@ class Orders(wiring.Component):
                 "cfg_session": In(RowPort(SESSION_ROW)),
                 "cfg_peer": In(RowPort(PEER_ROW)),
                 "kill": In(1),
-                "void": In(1),
+                "is_void": In(1),
                 "o": Out(elastic(FRAME_WORD)),
                 "o_copy": Out(flow(FRAME_WORD)),
                 "session_ok": Out(1),
@@ -330,7 +330,7 @@ class Orders(wiring.Component):
         strike = self.kill
         if "kill_late" in self._faults:
             strike = Const(0)
-        void = self.void
+        void = self.is_void
         if "void_begins" in self._faults:
             void = Const(0)
         m.d.comb += [
@@ -364,7 +364,7 @@ class Orders(wiring.Component):
             m.d.sync += self.valid.eq(self.loading)
             with m.If(self.loading):
                 final = index == self.last_index
-                m.d.comb += self.poisons.eq(final & self.is_order & self.void)
+                m.d.comb += self.poisons.eq(final & self.is_order & self.is_void)
                 m.d.sync += [
                     self.word.data.eq(data),
                     self.word.count.eq(Mux(final, self.last_count, WORD_BYTES)),

@@ -55,8 +55,8 @@ class Risk(wiring.Component):
 
     A frame may turn out bad when messages of it have been acted on. Its verdict comes here ahead of its notice: an
     intent that enters behind `frame_bad` and was decided before it is judged on a book with the bit `fcs`; if the
-    intent under way was decided by that frame, `void` says so until the next one enters. An order that came to nothing
-    gives its tokens back: both buckets are as if they had never been taken.
+    intent under way was decided by that frame, `is_void` says so until the next one enters. An order that came to
+    nothing gives its tokens back: both buckets are as if they had never been taken.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Risk(wiring.Component):
     refund: In(1), pulse, before the next intent enters: the order that passed last has consumed nothing.
     o: Out(elastic(ORDER)).
     rejected: Out(1), pulse: the verdict of this cycle is not 0.
-    void: Out(1), level: the intent that entered last was decided by a frame that turned out bad since.
+    is_void: Out(1), level: the intent that entered last was decided by a frame that turned out bad since.
     counters: Out(counters(COUNTERS)).
     trace: Out(flow(RISK_TRACE)), with the verdict.
 
@@ -116,7 +116,7 @@ class Risk(wiring.Component):
     latency_cycles = {
         ("i_intents", "o", "accepted"): (LATENCY_CYCLES, LATENCY_CYCLES),
         ("i_intents", "rejected", "rejected"): (LATENCY_CYCLES, LATENCY_CYCLES),
-        ("frame_bad", "void", "any"): (1, 1),
+        ("frame_bad", "is_void", "any"): (1, 1),
     }
 
     def __init__(
@@ -143,7 +143,7 @@ class Risk(wiring.Component):
                 "refund": In(1),
                 "o": Out(elastic(ORDER)),
                 "rejected": Out(1),
-                "void": Out(1),
+                "is_void": Out(1),
                 "counters": Out(counters(self.COUNTERS)),
                 "trace": Out(flow(RISK_TRACE)),
             }
@@ -216,7 +216,7 @@ class Risk(wiring.Component):
         if "verdict_of_others" in self._faults:
             m.d.comb += of_frame.eq(1)
         m.d.sync += own.eq(of_frame & (enters | ~self.frame_begins))
-        m.d.sync += self.void.eq((self.frame_bad & of_frame) | (self.void & ~enters))
+        m.d.sync += self.is_void.eq((self.frame_bad & of_frame) | (self.is_void & ~enters))
         with m.If(self.frame_bad):
             m.d.sync += verdict_cycle.eq(self.now)
         self._decided_before = Signal()

@@ -189,7 +189,7 @@ class Top(wiring.Component):
             risk.frame_stamp.eq(feed.frame_stamp),
             risk.frame_begins.eq(feed.frame_begins),
             risk.frame_bad.eq(feed.frame_bad),
-            orders.void.eq(risk.void),
+            orders.is_void.eq(risk.is_void),
             risk.refund.eq(orders.refund),
         ]
         if "wiring.done_without_rejects" in self._faults:

@@ -90,7 +90,7 @@ class Stimulus:
     orders, injects: how many of each to send.
     kills, rows: share of cycles in which the kill switch changes and in which a row is written.
     apart: share of cycles in which no order comes beside the gaps, so that host messages find their place.
-    voids: share of cycles in which the order under way turns void; `void` stays up for a few.
+    voids: share of cycles in which the order under way turns void; `is_void` stays up for a few.
     """
 
     rng: random.Random

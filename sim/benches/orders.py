@@ -18,7 +18,7 @@ from tickgate.sw.spec.sizes import Sizes
 from tickgate.sw.spec.units import WORD_BYTES
 
 STAGE = "orders"
-EXPECTED_TESTS = 4
+EXPECTED_TESTS = 5
 FAULTS = {
     "checksum_carry_lost": "orders_and_host_messages_match_the_model",
     "ip_carry_lost": "orders_and_host_messages_match_the_model",
@@ -28,6 +28,13 @@ FAULTS = {
     "count_needs_ready": "orders_and_host_messages_match_the_model",
     "payload_slips": "orders_and_host_messages_match_the_model",
     "inject_sum_misses_last": "orders_and_host_messages_match_the_model",
+    "verdict_ignored": "void_orders_leave_no_trace",
+    "void_begins": "void_orders_leave_no_trace",
+    "number_consumed": "void_orders_leave_no_trace",
+    "user_ref_consumed": "void_orders_leave_no_trace",
+    "sums_unsettled": "void_orders_leave_no_trace",
+    "poison_counts": "void_orders_leave_no_trace",
+    "refund_silent": "void_orders_leave_no_trace",
 }
 
 
@@ -51,7 +58,7 @@ async def run(dut: Any, stimulus: Stimulus) -> list[Cycle]:
     while True:
         dut.now.value = len(log)
         dut.kill.value = inputs["kill"]
-        dut.void.value = inputs["void"]
+        dut.is_void.value = inputs["void"]
         for name, port in (("session", "cfg_session"), ("peer", "cfg_peer")):
             given = inputs[name]
             getattr(dut, f"{port}__commit").value = int(given is not None)
@@ -127,6 +134,25 @@ async def kill_lets_no_first_word_out(dut: Any) -> None:
 
 
 @cocotb.test()
+async def void_orders_leave_no_trace(dut: Any) -> None:
+    """Orders that turn void in every phase, with kills and host messages between, for each pattern of back-pressure."""
+    count = 400 if cocotb_lib.full() else 60
+    dropped = poisoned = 0
+    for pressure in cocotb_lib.PATTERNS:
+        for kills, apart in ((0.0, 0.3), (0.03, 0.0)):
+            rng = random.Random(f"{cocotb_lib.seed()} void {pressure} {kills}")
+            stimulus = Stimulus(
+                rng, cocotb_lib.PATTERNS["none"], cocotb_lib.PATTERNS[pressure], count, count // 4, firm=True,
+                kills=kills, apart=apart, voids=0.05,
+            )  # fmt: skip
+            outcome = check(await run(dut, stimulus), counters_of(dut))
+            check_with_scapy(outcome.frames)
+            dropped += outcome.items[events.OrderItem.VOID]
+            poisoned += len(outcome.poisoned)
+    assert dropped > 20 and poisoned > 20, f"{dropped} orders were dropped, {poisoned} poisoned"
+
+
+@cocotb.test()
 async def latency_is_what_the_table_says(dut: Any) -> None:
     """An order alone, and one in each phase of the longest host message; what follows from words on the way out."""
     from tickgate.gateware.lib.segments import HEADERS_SIZE
@@ -182,4 +208,26 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
     for phase in range((HEADERS_SIZE + INJECT_SIZE_MAX) // WORD_BYTES):  # of each word of the host's frame
         _, order = await first_words(begun + phase, True)
         found.add("i", "o", "behind_inject", order - begun - phase)
+    for since in range(16):  # in each cycle of an order's frame
+        await struck(dut, found, since)
     found.hold(Orders.latency_cycles)
+
+
+async def struck(dut: Any, found: cocotb_lib.Latencies, since: int) -> None:
+    """Gives an order, and `is_void` for one cycle, `since` its transfer: what comes of it."""
+    last: tuple[int, int] | None = None
+    dut.i__valid.value = 1
+    for now in range(40):
+        dut.is_void.value = int(now == since)
+        await RisingEdge(dut.clk)
+        dut.i__valid.value = 0
+        if int(dut.o__valid.value):
+            word = FRAME_WORD.unpack(int(dut.o__payload.value))
+            if word["last"]:
+                last = now, word["error"]
+        if int(dut.trace__valid.value):
+            item = events.ORDERS_TRACE.unpack(int(dut.trace__payload.value))["item"]
+            if item == events.OrderItem.VOID:
+                found.add("is_void", "o", "dropped", now - since)
+    if last is not None and last[1]:
+        found.add("is_void", "o", "poisoned", last[0] - since)

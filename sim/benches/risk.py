@@ -73,7 +73,7 @@ class Inputs:
 
 @dataclass
 class Expected:
-    """What leaves, each with the cycle in which it is valid (orders: presented, and taken; `void` in all of them)."""
+    """What leaves, each with the cycle in which it is valid (orders: presented, and taken; all in which it is void)."""
 
     traces: list[tuple[int, dict[str, int]]] = field(default_factory=list)
     orders: list[tuple[int, int, dict[str, int]]] = field(default_factory=list)
@@ -337,7 +337,7 @@ async def drive(dut: Any, scenario: list[Inputs]) -> Expected:
             seen.traces.append((cycle, events.RISK_TRACE.unpack(int(dut.trace__payload.value))))
         if int(dut.rejected.value):
             seen.rejected.append(cycle)
-        if int(dut.void.value):
+        if int(dut.is_void.value):
             seen.void.append(cycle)
         held = note_order(seen, held, cycle, now.ready, bool(int(dut.o__valid.value)), int(dut.o__payload.value))
     return seen
@@ -420,7 +420,7 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
     bad = [cycle for cycle, inputs in enumerate(scenario) if inputs.bad]
     for cycle in seen.void:
         if cycle - 1 not in seen.void:
-            found.add("frame_bad", "void", "any", cycle - max(b for b in bad if b < cycle))
+            found.add("frame_bad", "is_void", "any", cycle - max(b for b in bad if b < cycle))
     found.hold(Risk.latency_cycles)
 
 

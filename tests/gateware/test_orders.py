@@ -37,7 +37,7 @@ def play(dut: Orders, stimulus) -> tuple[list[Cycle], dict[str, int]]:
         while True:
             ctx.set(dut.now, len(log))
             ctx.set(dut.kill, inputs["kill"])
-            ctx.set(dut.void, inputs.setdefault("void", 0))
+            ctx.set(dut.is_void, inputs.setdefault("void", 0))
             for name, port in (("session", dut.cfg_session), ("peer", dut.cfg_peer)):
                 ctx.set(port.commit, inputs[name] is not None)
                 if inputs[name] is not None:

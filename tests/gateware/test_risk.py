@@ -62,7 +62,7 @@ def play(dut: Risk, scenario: list[Inputs], reset_at: int | None = None) -> Expe
                 seen.traces.append((cycle, events.RISK_TRACE.unpack(ctx.get(dut.trace.payload.as_value()))))
             if ctx.get(dut.rejected):
                 seen.rejected.append(cycle)
-            if ctx.get(dut.void):
+            if ctx.get(dut.is_void):
                 seen.void.append(cycle)
             if reset_at is not None and cycle == reset_at + 1:
                 held = None

@@ -111,9 +111,9 @@ def test_compare_orders_of_frames_that_turn_out_bad_are_poisoned_as_the_model_sa
 def test_verdict_reaches_each_stage_in_the_cycles_that_the_model_has():
     ((verdict, most),) = {b for (_, sink, _), b in Feed.latency_cycles.items() if sink == "frame_bad"}
     assert verdict == most == UNAWARE_CYCLES
-    assert Orders.latency_cycles["void", "o", "dropped"] == (0, 0)
-    assert VOID_CYCLES == verdict + Risk(SMALL).latency_cycles["frame_bad", "void", "any"][0]
-    assert POISON_CYCLES == VOID_CYCLES + Orders.latency_cycles["void", "o", "poisoned"][0]
+    assert Orders.latency_cycles["is_void", "o", "dropped"] == (0, 0)
+    assert VOID_CYCLES == verdict + Risk(SMALL).latency_cycles["frame_bad", "is_void", "any"][0]
+    assert POISON_CYCLES == VOID_CYCLES + Orders.latency_cycles["is_void", "o", "poisoned"][0]
 
 
 def doctored(device, monkeypatch, how):
