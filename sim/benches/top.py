@@ -16,11 +16,12 @@ from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, counter_names
 from tickgate.sw.spec.sizes import Sizes
 
 STAGE = "top"
-EXPECTED_TESTS = 4
+EXPECTED_TESTS = 5
 SIZES = Sizes(slots=4, orders=1024, levels=256, stash=16)
 FAULTS = {
     "wiring.done_without_rejects": "every_stage_matches_the_model_and_the_twin",
     "wiring.kill_skips_orders": "kill_lets_no_first_word_out",
+    "wiring.verdict_skips_orders": "orders_of_bad_frames_leave_no_trace",
 }
 #: A committed feed row reaches the book, and its sweep begins, well before this.
 SWEEP_BEGINS_CYCLES = 64
@@ -35,7 +36,7 @@ def component(sizes: Sizes, faults: frozenset[str]) -> Any:
     return Twins(sizes, faults)
 
 
-def session(seed: int, messages: int) -> tuple[Any, Any]:
+def session(seed: int, messages: int, per_packet: int = 3) -> tuple[Any, Any]:
     """Packed frames of a generated session, and the configuration that is derived from it."""
     from tickgate.sim.compare.inputs import frames_of
     from tickgate.sw.files.block import block_of
@@ -55,7 +56,7 @@ def session(seed: int, messages: int) -> tuple[Any, Any]:
         "session": int.from_bytes(defaults.FEED_SESSION.encode(), "big"),
         "first_seq": defaults.FEED_FIRST_SEQUENCE,
     }
-    batches = Packer(per_packet=3).pack_all([block_of(found)])
+    batches = Packer(per_packet=per_packet).pack_all([block_of(found)])
     return frames_of(frame for batch in batches for frame in batch), Config(
         **{**config.__dict__, "feed": feed, "actions": ()}
     )
@@ -158,10 +159,10 @@ class Recording:
                 break
         await self.rest()
 
-    async def frames_in(self, frames: Any, gap: int) -> None:
-        """Frames into line A, `gap` idle cycles behind each."""
-        for _, frame in frames:
-            for word in cocotb_lib.frame_words(frame):
+    async def frames_in(self, frames: Any, gap: int, bad: int | None = None) -> None:
+        """Frames into line A, `gap` idle cycles behind each; the one of number `bad` ends with an error."""
+        for number, (_, frame) in enumerate(frames):
+            for word in cocotb_lib.frame_words(frame, number == bad):
                 self.dut.i_a__payload.value = FRAME_WORD.pack(word)
                 self.dut.i_a__valid.value = 1
                 await self.tick()
@@ -241,13 +242,22 @@ class Recording:
         """Done before."""
 
 
-def compare(recorded: Recording, config: Any, frames: Any, injected: list[bytes], loaded: dict[str, Any]) -> Any:
-    """Holds a recording to the model; gives the result of the comparison.
+def compare(
+    recorded: Recording,
+    config: Any,
+    frames: Any,
+    injected: list[bytes],
+    loaded: dict[str, Any],
+    bad: int | None = None,
+) -> Any:
+    """Holds a recording to the model; gives the result of the comparison. The frame of number `bad` had an error.
 
     Raises
     ------
     AssertionError: the first difference.
     """
+    import numpy as np
+
     from tickgate.sim.compare.engine import Comparison
     from tickgate.sim.compare.result import CompareResult
     from tickgate.sw.model.pipeline import ReferencePipeline
@@ -266,7 +276,7 @@ def compare(recorded: Recording, config: Any, frames: Any, injected: list[bytes]
     comparison.device = recorded  # type: ignore[assignment]
     comparison._injected += injected
     if not result.mismatches:
-        comparison.run(frames)
+        comparison.run(frames, None if bad is None else (np.arange(len(frames)) == bad).astype(np.uint8))
     if not result.mismatches:
         comparison._counters()
     assert not result.mismatches, f"{result.mismatches} differences, first: {result.first_mismatch}"
@@ -354,6 +364,43 @@ def check_telemetry(recorded: Recording) -> None:
     for stage in ("risk", "orders"):
         assert arrived[stage] == found[stage]["seq"].tolist(), f"telemetry of {stage} is not what happened"
     assert not any(arrived[stage] for stage in ("feed", "itch", "book"))
+
+
+@cocotb.test()
+async def orders_of_bad_frames_leave_no_trace(dut: Any) -> None:
+    """The frame that decides an order ends with an error while the order is on its way, sooner or later."""
+    rng = random.Random(f"{cocotb_lib.seed()} bad")
+    frames, config = session(cocotb_lib.seed() * 16 + 10, 6_000 if cocotb_lib.full() else 1_200, per_packet=12)
+    recorded = await begin(dut, rng, cocotb_lib.never, config)
+    recorded.forget()
+    await recorded.frames_in(frames, GAP_CYCLES)
+    await recorded.rest()
+    found = recorded.traces()
+    sent = found["orders"][found["orders"]["item"] == OrderItem.ORDER]
+    ends = found["feed"]["stamp"]  # of each message's last word
+    last = dict(zip(frames.first_sequence.tolist(), (frames.first_sequence + frames.counts - 1).tolist(), strict=True))
+    items: set[int] = set()
+    for wanted in (OrderItem.VOID, OrderItem.POISONED, OrderItem.ORDER):
+        for order in sent:
+            # The frame's messages behind the one that decided tell when the verdict will come.
+            number = int((frames.first_sequence <= order["seq"]).sum()) - 1
+            final = ends[found["feed"]["seq"] == last[int(frames.first_sequence[number])]]
+            left = int(final[-1]) - int(order["stamp"])
+            if number > 60 or not {
+                OrderItem.VOID: 12 <= left <= 20, OrderItem.POISONED: 25 <= left <= 32, OrderItem.ORDER: 36 <= left,
+            }[wanted]:  # fmt: skip
+                continue
+            some = frames.select(0, number + 3)
+            recorded = await begin(dut, rng, cocotb_lib.never, config)
+            loaded = recorded.traces()
+            recorded.forget()
+            await recorded.frames_in(some, GAP_CYCLES, bad=number)
+            await recorded.rest()
+            await recorded.read_counters()
+            compare(recorded, config, some, [], loaded, bad=number)
+            items.update(recorded.traces()["orders"]["item"][-2:].tolist())
+            break
+    assert {OrderItem.VOID, OrderItem.POISONED} <= items, f"of the orders of bad frames became {items}"
 
 
 @cocotb.test()
