@@ -75,17 +75,17 @@ def spoiled(device, config, frames):
     return errors, replace(config, actions=tuple(marks))
 
 
-def items(traces):
-    return {item: int((np.concatenate(traces) == item).sum()) for item in OrderItem}
-
-
 def compared(device, config, frames, errors):
+    """The comparison, how many of each item there were, and how many orders of a bad frame count all the same."""
     run, seen = comparison(device, config), []
-    run.observers.append(lambda _, found: seen.append(found["orders"]["item"]))
+    run.observers.append(lambda _, found: seen.append(found["orders"][["item", "seq"]]))
     run.begin()
     run.run(frames, errors)
     run.finish()
-    return run, items(seen) if seen else {}
+    orders = np.concatenate(seen)
+    found = {item: int((orders["item"] == item).sum()) for item in OrderItem}
+    at = np.searchsorted(frames.first_sequence, orders["seq"][orders["item"] == OrderItem.ORDER], side="right") - 1
+    return run, found, int(errors[at].sum()) - found[OrderItem.POISONED]
 
 
 @pytest.mark.parametrize(("per_packet", "stall"), [(12, 0.0), (16, 0.5), (24, 0.7)])
@@ -96,11 +96,10 @@ def test_compare_orders_of_frames_that_turn_out_bad_are_poisoned_as_the_model_sa
     device.stall(stall)
     errors, marked = spoiled(device, config, frames)
     device.stall(stall)
-    run, found = compared(device, marked, frames, errors)
+    run, found, late = compared(device, marked, frames, errors)
     device.stall(0)
     assert run.result.equal, run.result.first_mismatch
-    print(per_packet, stall, int(errors.sum()), found, run.result.rejects["stale"])
-    assert found[OrderItem.POISONED] > 0
+    assert found[OrderItem.VOID] > 0 and found[OrderItem.POISONED] > 5 and late > 0
     assert run.result.orders == found[OrderItem.ORDER] - found[OrderItem.POISONED]
     # What counts is numbered without a hole.
     ends = [(int.from_bytes(f[38:42], "big"), len(f) - 54) for _, f in run.order_frames]
@@ -146,7 +145,7 @@ def test_compare_sees_that_too_much_or_too_little_is_poisoned(device, session, c
     frames = packed(session, 12)
     errors, marked = spoiled(device, config, frames)
     doctored(device, monkeypatch, how)
-    run, _ = compared(device, marked, frames, errors)
+    run, _, _ = compared(device, marked, frames, errors)
     assert run.result.mismatches >= 1 and run.result.first_mismatch.stage in ("orders", "order bytes")
 
 
@@ -155,9 +154,8 @@ def test_compare_mac_poisoned_orders_leave_with_a_wrong_fcs(session, config):
     with MacDevice(SMALL) as device:
         errors, marked = spoiled(device, config, frames)
         device.port = type(device.port)()
-        run, found = compared(device, marked, frames, errors)
+        run, found, _ = compared(device, marked, frames, errors)
         assert run.result.equal, run.result.first_mismatch
-        print(int(errors.sum()), found)
         assert found[OrderItem.POISONED] > 0
         assert device.port.counters["mac_tx_poisoned"] == found[OrderItem.POISONED]
         assert device.differences() == {}
