@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
-from tickgate.hw.boards import Part
 from tickgate.hw.fits import check_fits
 from tickgate.hw.harness import PinHarness
 from tickgate.hw.hierarchy import total_cells
+from tickgate.hw.parts import Part
 from tickgate.hw.tools import Workshop, need
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import Sizes
