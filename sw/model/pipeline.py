@@ -157,6 +157,8 @@ class ReferencePipeline:
 
     def commit_feed(self, row: dict[str, int]) -> list[Step]:
         """A feed row is written while no frame is under way: a new session, and a sweep that is over on return."""
+        self._bad.clear()
+        self.risk.new_session()
         steps = [self._step(delivery) for delivery in self.feed.commit(row)]
         for step in steps:
             self._news(step.update)

@@ -122,6 +122,11 @@ class Risk:
         """
         self._verdicts.append((cycle, last_seq))
 
+    def new_session(self) -> None:
+        """Message numbers begin anew: those of bad frames mean nothing any more."""
+        self._verdicts.clear()
+        self._bad_until_seq = -1
+
     def refund(self) -> None:
         """The order that passed last has consumed nothing: its tokens are given back."""
         for bucket in self._taken:

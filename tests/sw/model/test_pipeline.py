@@ -141,6 +141,19 @@ def test_pipeline_order_whose_frame_is_bad_before_its_last_word_is_poisoned_and_
     assert pipeline.risk._session.tokens == pipeline.risk._slots[0].bucket.tokens == 10
 
 
+def test_pipeline_new_session_knows_nothing_of_bad_frames_before():
+    pipeline = loaded()
+    deciding(pipeline, stamp=10)
+    pipeline.trigger_record(120, TriggerFlag.DONE)
+    pipeline.commit_feed(FEED_ROW)
+    for step in pipeline.frame(feed_frame(1, [BID, delete(1), BID, ASK])):
+        pipeline.book_time(step.update, 200)
+    for cycle in (210, 212, 214, 216):
+        pipeline.trigger_record(cycle, TriggerFlag.EVAL)
+    assert pipeline.risk_record(217).reasons == 0
+    assert pipeline.order_record(cycle=250)[0].item == OrderItem.ORDER
+
+
 def test_pipeline_order_of_another_frame_is_not_poisoned():
     for first, last in ((1, 1), (3, 4)):
         pipeline = loaded()
