@@ -12,8 +12,10 @@ from tickgate.sim.compare.engine import Comparison
 from tickgate.sim.compare.inputs import FeedIdentity, frames_of
 from tickgate.sim.compare.result import CompareResult
 from tickgate.sim.compare.run import update_latency
-from tickgate.sim.device import Device
+from tickgate.sim.device import ORDERS_PORT, Device
 from tickgate.sim.mac_device import MacDevice
+from tickgate.sim.nic.nic import Nic
+from tickgate.sim.nic.wires import ROLES
 from tickgate.sw.files.packer import Packer
 from tickgate.sw.generate import SessionOptions, blocks
 from tickgate.sw.model.derive import derive_config
@@ -159,3 +161,32 @@ def test_compare_mac_poisoned_orders_leave_with_a_wrong_fcs(session, config):
         assert found[OrderItem.POISONED] > 0
         assert device.port.counters["mac_tx_poisoned"] == found[OrderItem.POISONED]
         assert device.differences() == {}
+
+
+class Words:
+    """A device of which two order frames have left, the second one with an error."""
+
+    def words(self):
+        rows = [(5 + at, 7, 8, at % 2, at == 3, ORDERS_PORT) for at in range(4)]
+        return np.array(rows, dtype=[(n, "<u8") for n in ("cycle", "data", "count", "last", "error", "port")])
+
+    def clear(self):
+        """There is nothing to forget."""
+
+
+class Wire:
+    def __init__(self):
+        self.sent = []
+
+    def send(self, frame):
+        self.sent.append(frame)
+        return True
+
+    def send_burst(self, frames):
+        """Nothing is held back."""
+
+
+def test_nic_leaves_a_frame_with_a_wrong_fcs_out():
+    ports = {role: Wire() for role in ROLES}
+    assert Nic(Words(), ports).emit() == 1
+    assert ports["orders"].sent == [(7).to_bytes(8, "little") * 2]
