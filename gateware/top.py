@@ -79,6 +79,7 @@ class Top(wiring.Component):
     FAULTS = {
         "wiring.done_without_rejects": "the trigger is not told of rejected intents",
         "wiring.kill_skips_orders": "the kill switch does not reach the order session",
+        "wiring.verdict_skips_orders": "the verdict on a frame does not reach the order session",
     } | {
         f"{stage}.{fault}": text
         for stage, component in {**COMPONENTS, "registers": Registers, "readback": Readback}.items()
@@ -195,7 +196,14 @@ class Top(wiring.Component):
         m.d.comb += [
             book.event_overflow.eq(itch.event_overflow),
             risk.session_ok.eq(orders.session_ok),
+            # The verdict on a frame goes ahead of its notice, to the order that it may still stop.
+            risk.frame_stamp.eq(feed.frame_stamp),
+            risk.frame_begins.eq(feed.frame_begins),
+            risk.frame_bad.eq(feed.frame_bad),
+            risk.refund.eq(orders.refund),
         ]
+        if "wiring.verdict_skips_orders" not in self._faults:
+            m.d.comb += orders.is_void.eq(risk.is_void)
         if "wiring.done_without_rejects" in self._faults:
             m.d.comb += trigger.done.eq(orders.done)
         else:

@@ -26,8 +26,8 @@ from tickgate.hw.platforms import board_top, platform_for
 NAME = "top"
 #: Statistics of the synthesised design, written by the synthesis script.
 CELLS_FILE = "cells.json"
-#: What synthesis for ECP5 is told, wherever it is done. Without the second one Yosys puts a detour around every block RAM,
-#: for reads of a row that is written in the same cycle; nothing of the device depends on what these give (record 64).
+#: What synthesis for ECP5 is told, wherever it is done. Without the second one Yosys puts a detour around every block
+#: RAM, for reads of a row that is written in the same cycle; nothing depends on what these give (record 64).
 ECP5_OPTIONS = "-abc9 -no-rw-check"
 SYNTHESIS_OPTIONS = {"trellis": ECP5_OPTIONS, "icestorm": ""}
 

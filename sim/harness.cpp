@@ -57,6 +57,7 @@ struct Device {
     uint64_t stall_state = 0;
     uint32_t stall_share = 0;  // of 65536
     uint64_t last_activity = 0;
+    uint64_t reset_cycle = 0;
 #if TICKGATE_WAVES
     VerilatedVcdC* waves = nullptr;
     uint64_t wave_time = 0;
@@ -148,6 +149,9 @@ struct Device {
     template <typename T>
     inline void trace(int stage, const T& payload, size_t size) {
         std::memcpy(traces[stage].grow(size), &payload, size);
+        uint64_t now;
+        std::memcpy(&now, &payload, sizeof now);  // every record begins with its cycle
+        reset_cycle = cycle - now;
         last_activity = cycle;
     }
 };
@@ -177,6 +181,8 @@ extern "C" {
 Device* tg_new() { return new Device; }
 void tg_free(Device* d) { delete d; }
 uint64_t tg_cycle(Device* d) { return d->cycle; }
+// The cycle in which the device's own count was 0, as told by its last trace record.
+uint64_t tg_reset_cycle(Device* d) { return d->reset_cycle; }
 void tg_stall(Device* d, uint64_t seed, uint32_t share_65536) { d->stall_state = seed; d->stall_share = share_65536; }
 
 void tg_reset(Device* d, int cycles) {

@@ -44,7 +44,8 @@ class Piece:
     Members
     -------
     actions: host actions done before, with what was written. frames, errors: what came in. traces, orders: what came
-    out; orders as (cycle of the first word, frame). memories: the book's memories at rest, where a dump was due.
+    out; orders as (cycle of the first word, frame). ends: of each, `Device.order_ends`, none where the device does
+    not show its words. memories: the book's memories at rest, where a dump was due.
     """
 
     actions: list[tuple[Action, RegisterWrites]]
@@ -52,6 +53,7 @@ class Piece:
     errors: Errors
     traces: Traces
     orders: list[tuple[int, bytes]]
+    ends: list[tuple[int, bool]]
     memories: dict[str, list[int]] | None
 
 
@@ -124,18 +126,20 @@ class DeviceSide:
         traces = device.traces()
         self.busy_ns += time.thread_time_ns() - began
         orders = traces["orders"]
-        sent = orders[orders["item"] != OrderItem.KILLED]
-        if len(sent):
-            self._next_seq = int(sent["tcp_seq"][-1]) + int(sent["length"][-1]) & _SEQ_MASK
-        own = sent[sent["item"] == OrderItem.ORDER]
+        sent = orders[(orders["item"] != OrderItem.KILLED) & (orders["item"] != OrderItem.VOID)]
+        if len(sent):  # a poisoned order's numbers are the next one's again
+            kept = int(sent["length"][-1]) if sent["item"][-1] != OrderItem.POISONED else 0
+            self._next_seq = int(sent["tcp_seq"][-1]) + kept & _SEQ_MASK
+        own = sent[sent["item"] != OrderItem.INJECT]
         if len(own):
-            self._user_ref = int(own["user_ref"][-1]) + 1 & _SEQ_MASK
+            self._user_ref = int(own["user_ref"][-1]) + int(own["item"][-1] == OrderItem.ORDER) & _SEQ_MASK
         memories = None
         self._since_dump += len(traces["itch"])
         if self._dump_every and self._since_dump >= self._dump_every:
             self._since_dump %= self._dump_every
             memories = device.memories() if device.has_memories else None
-        return Piece(acted, frames, errors, traces, list(device.frames()), memories)
+        ends = device.order_ends() if hasattr(device, "order_ends") else []
+        return Piece(acted, frames, errors, traces, list(device.frames()), ends, memories)
 
 
 def _frame_of(frames: Frames, seq: int) -> int | None:

@@ -25,7 +25,17 @@ from tickgate.sw.files.packer import Frames
 from tickgate.sw.model.pipeline import ReferencePipeline, Step
 from tickgate.sw.report.latency import LatencyTable
 from tickgate.sw.spec.config import Config
-from tickgate.sw.spec.events import NO_SLOT, TIMED, TRACES, EventKind, ItchStatus, OrderItem, TriggerFlag, TriggerStatus
+from tickgate.sw.spec.events import (
+    NO_SLOT,
+    TIMED,
+    TRACES,
+    EventKind,
+    ItchStatus,
+    Notice,
+    OrderItem,
+    TriggerFlag,
+    TriggerStatus,
+)
 from tickgate.sw.spec.risk import Reason
 from tickgate.sw.spec.rows import TriggerKind
 from tickgate.sw.spec.state import Anomaly, Drop, Validity
@@ -36,7 +46,7 @@ DUMP_EVERY = 10_000
 # Plain integers: an IntFlag's operators are slow.
 _EMIT, _DONE = int(TriggerFlag.EMIT), int(TriggerFlag.DONE)
 _SENT = int(TriggerStatus.SENT)
-_INJECT = int(OrderItem.INJECT)
+_INJECT, _POISONED = int(OrderItem.INJECT), int(OrderItem.POISONED)
 
 #: What the `struct` module calls unsigned numbers of so many bytes.
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -204,8 +214,13 @@ class Comparison:
         self._hints(found["book"])
         marks = [False] * len(piece.frames) if piece.errors is None else piece.errors.astype(bool).tolist()
         steps: list[Step] = []
+        bad: list[tuple[int, int]] = []  # first and last message of frames that turned out bad
         for (_, frame), error in zip(piece.frames, marks, strict=True):
-            steps += model.frame(frame, error)
+            answers = model.frame(frame, error)
+            if error and answers and answers[-1].feed.notice == Notice.FCS:
+                carried = [step.feed.seq for step in answers if step.data]
+                bad.append((carried[0], carried[-1]))
+            steps += answers
         told = [step for step in steps if step.book is not None]
         same = self._stage("feed", [step.feed for step in steps], found["feed"])
         same &= self._stage("itch", [step.itch for step in steps], found["itch"])
@@ -217,7 +232,11 @@ class Comparison:
             book_time = model.book_time
             for step, cycle in zip(told, found["book"]["cycle"].tolist(), strict=True):
                 book_time(step.update, cycle)
-            self._decisions(found, piece.orders)
+            # The notice's stamp is that of the frame's last word, as no other one comes right behind it here.
+            told_at = found["feed"]["stamp"][found["feed"]["notice"] == Notice.FCS].tolist()
+            for (first_seq, last_seq), stamp in zip(bad, told_at, strict=True):
+                model.frame_bad(first_seq, last_seq, stamp)
+            self._decisions(found, piece)
         self._count(found)
         self.latency.add(found)
         for observer in self.observers:
@@ -253,7 +272,7 @@ class Comparison:
             {n: int(got[names.index(n)]) for n in wrong},
         )
 
-    def _decisions(self, found: Traces, sent: list[tuple[int, bytes]]) -> None:
+    def _decisions(self, found: Traces, piece: Piece) -> None:
         """Trigger, risk and orders, in the order of the device's cycles."""
         trigger, risk, orders = found["trigger"], found["risk"], found["orders"]
         rows = {stage: untimed(found[stage]) for stage in ("trigger", "risk", "orders")}
@@ -265,7 +284,10 @@ class Comparison:
             for kind, cycles in enumerate((trigger["cycle"], risk["entry_cycle"], orders["cycle"]))
             for index, cycle in enumerate(cycles.tolist())
         )
+        sent, ends = piece.orders, piece.ends
         expected_frames: list[bytes] = []
+        expected_errors: list[bool] = []
+        poison: tuple[int, Any] | None = None  # a record that is due, and its cycle
         emitted: list[int] = []
         for cycle, kind, index in timeline:
             if self.different:
@@ -289,16 +311,27 @@ class Comparison:
                 self._entry(cycle, emitted, int(got[2]))
                 if want is not None:
                     want = want._replace(entry_cycle=cycle)
+            elif items[index] == _POISONED:
+                if not ends and expected_frames:  # a device that shows no words: the frame got lost on its wire
+                    poison = self._poison(cycle)
+                    expected_frames.pop()
+                want = poison[1] if poison is not None and poison[0] == cycle else None
+                poison = None
             else:
+                if poison is not None:
+                    break
                 item = items[index]
                 self._ended += item != _INJECT
                 payload = self._injected.pop(0) if item == _INJECT and self._injected else b""
-                answer = self.model.order_record(item, payload)
+                answer = self.model.order_record(item, payload, cycle)
                 want = None
                 if answer is not None:
                     want = answer[0]
                     if answer[1]:
                         expected_frames.append(answer[1])
+                        if want.item == OrderItem.ORDER and len(expected_frames) <= len(ends):
+                            poison = self._poison(ends[len(expected_frames) - 1][0])
+                        expected_errors.append(poison is not None)
             self.result.compared += 1
             if want is None:
                 self.result.note_mismatch(
@@ -306,6 +339,10 @@ class Comparison:
                 )
             elif want != got:
                 self._differ(stage, names[stage], want, got)
+        if poison is not None:
+            self.result.note_mismatch(
+                int(poison[1].seq), "orders", {"item": "POISONED", "cycle": poison[0]}, {"record": "none"}
+            )
         if any(self.model.pending):
             evaluations, intents, accepted = self.model.pending
             self.result.note_mismatch(
@@ -316,6 +353,10 @@ class Comparison:
             self._note_done(int(risk["seq"][-1]) if len(risk) else 0)
         if self._keep_orders:
             self.order_frames += sent
+        if ends and not self.different and [error for _, error in ends] != expected_errors:
+            self.result.note_mismatch(
+                0, "order bytes", {"errors": sum(expected_errors)}, {"errors": sum(error for _, error in ends)}
+            )
         bytes_sent = [frame for _, frame in sent]
         if bytes_sent != expected_frames:
             wrong = next((i for i, (a, b) in enumerate(zip(expected_frames, bytes_sent, strict=False)) if a != b),
@@ -326,6 +367,11 @@ class Comparison:
                 {"frame": expected_frames[wrong].hex() if wrong < len(expected_frames) else "none"},
                 {"frame": bytes_sent[wrong].hex() if wrong < len(bytes_sent) else "none"},
             )  # fmt: skip
+
+    def _poison(self, cycle: int) -> tuple[int, Any] | None:
+        """The record with which the order that is leaving is poisoned, if its last word is presented in `cycle`."""
+        record = self.model.poison_record(cycle)
+        return None if record is None else (cycle, record)
 
     def _note_done(self, seq: int) -> None:
         """The trigger is told of the end of every intent, once: of its reject, or of its order sent or dropped.
@@ -411,7 +457,10 @@ class Comparison:
             for bit in Validity(mask):
                 result.by_bit[bit.name or ""] += count
         result.overflows += int(np.count_nonzero(book["overflow"]))
-        result.orders += int(np.count_nonzero(found["orders"]["item"] == OrderItem.ORDER))
+        ordered = found["orders"]["item"]
+        result.orders += int(
+            np.count_nonzero(ordered == OrderItem.ORDER) - np.count_nonzero(ordered == OrderItem.POISONED)
+        )
         for mask, count in Counter(risk["reasons"].tolist()).items():
             for reason in Reason(mask):
                 result.rejects[(reason.name or "").lower()] += count
