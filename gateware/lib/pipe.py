@@ -144,17 +144,16 @@ class Pipe:
         Raises
         ------
         KeyError: no such value.
-        ValueError: the way is too short or too long, or a value does not move under `valid`.
+        ValueError: the way is too short or too long, or a value does not move under `valid`, or there is none.
         """
-        valid = self._valid
-        if valid is None:
-            raise ValueError("a pipeline whose values move in every cycle carries none")
         if not 2 <= to - since <= _CARRIED_ROWS:
             raise ValueError(f"a value is carried over 2 to {_CARRIED_ROWS} stages, not {to - since}")
+        valid = self._valid
+        if valid is None:
+            raise ValueError("a pipeline without a valid carries nothing")
         before = [self.get(name, since) for name in names]
         for name in names:
-            value = self._travel(name, since)
-            if value.when != valid:
+            if self._travel(name, since).when != valid:
                 raise ValueError(f"{name!r} does not move with its transaction")
         memory = Memory(shape=sum(len(signal) for signal in before), depth=_CARRIED_ROWS, init=[])
         self.m.submodules[f"{names[0]}_{since}_to_{to}"] = memory

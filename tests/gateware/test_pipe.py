@@ -108,3 +108,5 @@ def test_pipe_way_that_no_value_can_be_carried_is_refused():
         build(["value"], 0, 17)
     with pytest.raises(ValueError, match="'value' does not move with its transaction"):
         build(["value"], 0, 4, always=True)
+    with pytest.raises(ValueError, match="a pipeline without a valid carries nothing"):
+        Pipe(Module()).carry([], 0, 4)
