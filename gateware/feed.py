@@ -12,6 +12,7 @@ from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.headers import CAUSES, Headers
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
 from tickgate.gateware.lib.lines import LINE_WORD, LineMerge
+from tickgate.gateware.lib.logic import encoded
 from tickgate.sw.spec import mold
 from tickgate.sw.spec.events import FEED_TRACE, FEED_WORD, FRAME_WORD, FeedItem, Notice
 from tickgate.sw.spec.rows import FEED_ROW, MARK_ROW
@@ -281,7 +282,7 @@ class Feed(wiring.Component):
         ]
         starts = (begins & s.first_here) | (s.valid & postponed)
         lanes = (0, *range(1, 8)) if "wrong_lane" not in self._faults else (1, *range(1, 8))
-        start_lane = Mux(postponed, lanes[0], _encode(Cat(Const(0, 1), block.lane[:7])))
+        start_lane = Mux(postponed, lanes[0], encoded(Cat(Const(0, 1), block.lane[:7])))
         return SimpleNamespace(
             uses=s.valid & (begins | ending),
             start=starts,
@@ -289,7 +290,7 @@ class Feed(wiring.Component):
             length=Mux(postponed, length_held, block.length),
             end=end_here,
             end_word=s.valid & ending & ends_next,
-            end_lane=_encode(end_lane),
+            end_lane=encoded(end_lane),
             last=last,
         )
 
@@ -452,8 +453,3 @@ class Feed(wiring.Component):
                 held.eq(Mux(held_valid, first, news.as_value())),
             ]
         m.d.comb += [self.trace.valid.eq(valid), self.trace.payload.eq(record), self.trace.payload.cycle.eq(clock)]
-
-
-def _encode(one_hot):
-    """Number of the lane that is set."""
-    return Cat(Cat(one_hot[lane] for lane in range(8) if lane >> bit & 1).any() for bit in range(3))

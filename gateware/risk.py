@@ -20,6 +20,9 @@ from tickgate.sw.spec.rows import GATE_ROW, LIMITS_ROW, SYMBOL_ROW
 from tickgate.sw.spec.sizes import Sizes
 
 LATENCY_CYCLES = VERDICT_STAGE + 1
+#: Cycles from an intent to the next, at least: what is only reported or sent rests as long. What a check looks at late
+#: moves on from stage to stage, so that the registers on its way are as many as the latency says.
+_APART_CYCLES = LATENCY_CYCLES
 
 #: Limits that flip-flops declare valid, and the fields beside them that a memory keeps.
 VALID_FIELDS = ("max_quantity_valid", "max_notional_valid", "collar_valid")
@@ -133,15 +136,15 @@ class Risk(wiring.Component):
         pipe = Pipe(m, valid="valid")
         pipe.put("valid", self.i_intents.valid, 0, reset=True)
         for f in INTENT.fields:
-            pipe.put(f.name, self.i_intents.payload[f.name], 0)
-        pipe.put("entry_cycle", self.now, 0)
+            pipe.put(f.name, self.i_intents.payload[f.name], 0, rests=1 if f.name == "slot" else _APART_CYCLES)
+        pipe.put("entry_cycle", self.now, 0, rests=_APART_CYCLES)
         pipe.put("kill", self.kill, 0)
         pipe.put("session_ok", self.session_ok, 0)
         self._book(m, pipe)
         self._symbols(m, pipe)
         self._limits(m, pipe)
         price, quantity = pipe.get("price_e4", 1), pipe.get("quantity", 1)
-        pipe.multiply("notional_e4", price, quantity, 1)
+        pipe.multiply("notional_e4", price, quantity, 1, rests=_APART_CYCLES)
 
         verdict = Signal()
         pipe.put("accept", verdict, VERDICT_STAGE, reset=True)
@@ -211,7 +214,7 @@ class Risk(wiring.Component):
             m.d.comb += seen.eq(read.data)
             known, valid_now, state_now = told.at(slot), validity.at(slot), state.at(slot)
         pipe.put("has_reference", known & seen.both, 0)
-        pipe.put("reference", seen.reference, 0)
+        pipe.put("reference", seen.reference, 0, rests=_APART_CYCLES)
         pipe.put("crossed", known & seen.crossed, 0)
         pipe.put("validity", valid_now, 0)
         pipe.put("state", state_now, 0)
@@ -219,7 +222,7 @@ class Risk(wiring.Component):
         last_seq = Signal(64)
         as_of_seq = Mux(self.i_book.valid, update.seq, last_seq)
         m.d.sync += last_seq.eq(as_of_seq)
-        pipe.put("as_of_seq", as_of_seq, 0)
+        pipe.put("as_of_seq", as_of_seq, 0, rests=_APART_CYCLES)
 
     def _symbols(self, m, pipe):
         """Name and tick of the slot's symbol."""
@@ -235,7 +238,7 @@ class Risk(wiring.Component):
         ]
         valid = keep_row_bits(m, self._sizes.slots, row.valid, commit, select, name="symbol_valid")
         pipe.put("symbol_valid", valid.at(slot), 0)
-        pipe.put("symbol", read.data.symbol, 0)
+        pipe.put("symbol", read.data.symbol, 0, rests=_APART_CYCLES)
         pipe.put("reciprocal", read.data.reciprocal, 0)
 
     def _limits(self, m, pipe):
@@ -321,13 +324,13 @@ class Risk(wiring.Component):
         return bucket
 
     def _out(self, m, pipe):
-        """The accepted order, kept until it is taken."""
+        """The accepted order, until it is taken."""
         held = self.o.valid & ~self.o.ready
         with m.If(~held):
             m.d.sync += self.o.valid.eq(pipe.get("accept", VERDICT_STAGE))
-            # Loaded whatever the verdict: only `valid` waits for it.
-            for f in ORDER.fields:
-                m.d.sync += self.o.payload[f.name].eq(pipe.get(f.name, VERDICT_STAGE))
+        # What stands in the pipeline's last registers stays there: the next intent enters when the order has left.
+        for f in ORDER.fields:
+            m.d.comb += self.o.payload[f.name].eq(pipe.get(f.name, LATENCY_CYCLES))
         m.d.comb += self.rejected.eq(pipe.get("reject", LATENCY_CYCLES))
 
     def _report(self, m, pipe):

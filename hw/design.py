@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tickgate.hw import tools
+from tickgate.hw import output_registers, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.platforms import board_top, platform_for
 
@@ -27,6 +27,9 @@ NAME = "top"
 #: Statistics of the synthesised design, written by the synthesis script.
 CELLS_FILE = "cells.json"
 SYNTHESIS_OPTIONS = {"trellis": "-abc9", "icestorm": ""}
+
+#: Toolchains in which registers are moved into block RAMs between synthesis and place and route.
+MOVES_REGISTERS = ("trellis",)
 
 _SOURCE = re.compile(r'^(\s*attribute \\src )"([^"]*)"$', re.MULTILINE)
 _FOLDERS = ("hw", "gateware", "sw")
@@ -119,6 +122,10 @@ def _plan(
         plan = make_platform(board).prepare(make_top(board, build_id=build_id), NAME, emit_src=sources, **options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
     files = {name: _relative(text) if name.endswith(".il") else text for name, text in files.items()}
+    if board.toolchain in MOVES_REGISTERS:
+        # What is done to the netlist between the tools decides the circuit as well.
+        path = Path(output_registers.__file__)
+        files[path.name] = path.read_text()
     return files, _commands(files)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tickgate.hw.boards import Part
 from tickgate.hw.hierarchy import by_kind
+from tickgate.hw.parts import Part
 from tickgate.sw.spec.errors import UserError
 
 

@@ -11,21 +11,27 @@ from tickgate.sw.spec.control import FRAME_SIZE_MAX
 from tickgate.sw.spec.events import FRAME_WORD
 from tickgate.sw.spec.units import WORD_BYTES
 
-#: Senders of a shared port, the most urgent one first. `inject` shares the frames of `orders`, which numbers both.
-PRIORITY = ("orders", "copy", "control", "telemetry")
-#: Words that a frame of any but the first may have on a shared port.
+#: Senders of a port, the most urgent one first: orders of the device, frames of the host to their port, copies of what
+#: left there, answers, telemetry, and what came there for nobody.
+PRIORITY = ("orders", "inject", "copy", "control", "telemetry", "punt")
+#: Words that a frame of any but the first may have on a port that orders leave on.
 LIMIT_WORDS = FRAME_SIZE_MAX // WORD_BYTES
+#: Words of copies that may wait: a block RAM's. The longest frame before them has 190 words and takes the time of 193
+#: with preamble, FCS and gap. In that time come at most 193 x 16/19 = 163 words of orders, 16 words and 3 for what is
+#: between them each, and one frame more that began before. Copies then go before all else, as fast as they come.
+COPY_WORDS = 512
 
 
 class PortArbiter(wiring.Component):
     """Whole frames of several senders to one port, a cycle later; the most urgent sender that has a frame begins next.
 
-    A frame that began is finished first. On a shared port a frame of any but the first sender is cut at `LIMIT_WORDS`:
+    A frame that began is finished first. Where `limited`, a frame of any but the first sender is cut at `LIMIT_WORDS`:
     it leaves with `error`, its rest is swallowed, and `cut` tells.
 
     Parameters
     ----------
     sources: names of the senders, the most urgent one first.
+    limited: whether long frames are cut, for the sake of the first sender.
     faults: names of `FAULTS`, for the tests of the tests.
 
     Members
@@ -47,10 +53,11 @@ class PortArbiter(wiring.Component):
     }
     latency_cycles = {("i_<source>", "o", "idle"): (1, 1)}
 
-    def __init__(self, sources: tuple[str, ...], *, faults: frozenset[str] = frozenset()):
+    def __init__(self, sources: tuple[str, ...], *, limited: bool = True, faults: frozenset[str] = frozenset()):
         if not sources:
             raise ValueError("a port has one sender at least")
-        self._sources, self._faults = tuple(sources), checked_faults(faults, self.FAULTS)
+        self._sources, self._limited = tuple(sources), limited
+        self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
                 **{f"i_{name}": In(elastic(FRAME_WORD)) for name in self._sources},
@@ -85,7 +92,7 @@ class PortArbiter(wiring.Component):
 
         at = Signal(range(LIMIT_WORDS + 1))
         cuts = Signal()
-        if count > 1 and "limit_ignored" not in self._faults:
+        if count > 1 and self._limited and "limit_ignored" not in self._faults:
             m.d.comb += cuts.eq(moves & (chosen != 0) & (at == LIMIT_WORDS - 1) & ~word.last)
         ends = word.last | cuts
         m.d.sync += self.cut.eq(cuts)
@@ -109,7 +116,7 @@ class PortArbiter(wiring.Component):
 class CopyStore(wiring.Component):
     """Frames that cannot wait, kept for a port that may be busy. One that finds no room is dropped whole and told.
 
-    Where frames leave as fast as they come, and none before them is longer than `LIMIT_WORDS`, none is lost.
+    Where frames leave as fast as they come, none is lost at the depth of `COPY_WORDS`.
 
     Parameters
     ----------
@@ -125,7 +132,7 @@ class CopyStore(wiring.Component):
 
     FAULTS = {"torn": "a frame that finds room for its beginning only is stored in part"}
 
-    def __init__(self, depth: int = 64, *, faults: frozenset[str] = frozenset()):
+    def __init__(self, depth: int = COPY_WORDS, *, faults: frozenset[str] = frozenset()):
         if depth <= LIMIT_WORDS:
             raise ValueError(f"depth must be more than {LIMIT_WORDS}, not {depth}")
         self._depth, self._faults = depth, checked_faults(faults, self.FAULTS)
@@ -149,44 +156,4 @@ class CopyStore(wiring.Component):
         m.d.sync += self.lost.eq(self.i.valid & ~inside & ~takes)
         with m.If(self.i.valid):
             m.d.sync += [inside.eq(~self.i.payload.last), drops.eq(~takes)]
-        return m
-
-
-class EthertypeFilter(wiring.Component):
-    """Passes the frames of some EtherTypes, each word with the arrival of the next one, the last one a cycle later.
-
-    Parameters
-    ----------
-    ethertypes: what may stand directly behind the addresses.
-    faults: names of `FAULTS`, for the tests of the tests.
-
-    Members
-    -------
-    i: In(flow(FRAME_WORD)), at least one idle cycle between frames.
-    o: Out(flow(FRAME_WORD)).
-    """
-
-    FAULTS = {"low_byte_ignored": "the low byte of the EtherType is not compared"}
-
-    def __init__(self, *ethertypes: int, faults: frozenset[str] = frozenset()):
-        self._ethertypes, self._faults = ethertypes, checked_faults(faults, self.FAULTS)
-        super().__init__({"i": In(flow(FRAME_WORD)), "o": Out(flow(FRAME_WORD))})
-
-    def elaborate(self, platform):
-        m = Module()
-        word, before = self.i.payload, Signal(FRAME)
-        first, second = Signal(init=1), Signal()
-        passes, flush = Signal(), Signal()
-        is_type = []
-        for ethertype in self._ethertypes:
-            same = word.data[32:40] == ethertype >> 8
-            if "low_byte_ignored" not in self._faults:
-                same = same & (word.data[40:48] == ethertype & 0xFF)
-            is_type.append(same)
-        goes = Mux(second, Cat(is_type).any() & (word.count >= 6), passes & ~first)
-        m.d.sync += flush.eq(0)
-        m.d.comb += [self.o.payload.eq(before), self.o.valid.eq(flush | self.i.valid & goes)]
-        with m.If(self.i.valid):
-            m.d.sync += [before.eq(word), first.eq(word.last), second.eq(first & ~word.last)]
-            m.d.sync += [passes.eq(goes), flush.eq(goes & word.last)]
         return m

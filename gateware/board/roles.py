@@ -6,8 +6,10 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from tickgate.gateware.board.arbiter import PRIORITY, CopyStore, EthertypeFilter, PortArbiter
+from tickgate.gateware.board.arbiter import LIMIT_WORDS, PRIORITY, CopyStore, PortArbiter
+from tickgate.gateware.board.bridge import Bridge
 from tickgate.gateware.board.description import ROLES
+from tickgate.gateware.board.filter import Destination, FrameFilter
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import elastic, flow
 from tickgate.sw.spec import net
@@ -22,13 +24,20 @@ class Roles(wiring.Component):
     """Between the ports and the device.
 
     A feed line hears every frame of its port in the cycle in which it comes and drops what is not for it. Line B on
-    the port of the control role hears what may be a feed's, IPv4 and tagged frames, a word late: while one line is in a
-    frame the other one's are not heard (`LineMerge`), and the host's frames must not have that effect. The control role
-    hears the frames of its EtherType.
+    the port of the control role hears what may be a feed's, multicast IPv4 and tagged frames, a word late: while one
+    line is in a frame the other one's are not heard (`LineMerge`), and the host's frames must not have that effect. The
+    control role hears the frames of its EtherType.
 
-    On a port that several roles send on, orders go first, then copies of orders, answers, telemetry (`PortArbiter`).
-    Copies of what left on the order port are sent on the control port where that is another one; on a shared port the
-    frame itself passes by. There is no way in for frames to inject, and frames that no role claims are dropped.
+    Where the control role has a port of its own, the device stands between the host and the order port (`Bridge`).
+    Whole frames to a unicast or the broadcast address that are not of the device's own EtherType pass: from the order
+    port to the host at any length, behind all else; from the host to the order port behind orders, up to `LIMIT_WORDS`,
+    so that no order waits for longer. Multicast is the feed's and does not pass. The two ports must not be on one
+    segment: frames would go round for ever. What finds no room or is too long is dropped whole and counted nowhere.
+    With a single port the host is on the segment itself, and what no role claims is dropped.
+
+    On a port that several roles send on, the order is that of `PRIORITY`. Where orders leave, others' frames are cut at
+    `LIMIT_WORDS`. Copies of what left on the order port are sent on the control port where that is another one; on a
+    shared port the frame itself passes by.
 
     Parameters
     ----------
@@ -53,10 +62,21 @@ class Roles(wiring.Component):
         "telemetry_first": "telemetry goes before answers",
         "host_blocks_feed": "line B hears the host's frames too",
         "copies_on_the_wire": "copies of orders are sent on the order port too",
+        "unicast_on_line_b": "line B hears IPv4 to any destination, the host's too",
+        "host_first": "frames of the host go before orders",
+        "host_unlimited": "frames of the host to the order port may have any length",
+        "punts_cut": "long frames to the host are cut",
+        "punts_before_copies": "frames for nobody go to the host before copies of orders",
+        "own_type_passed": "frames of the device's own EtherType go to the other port too",
     }
     latency_cycles = {
         ("rx_<n>", "i_a", "word"): (0, 0),
         ("o_orders", "tx_<n>", "idle"): PortArbiter.latency_cycles["i_<source>", "o", "idle"],
+        # From the last word of a frame for the other port to its first one there.
+        ("rx_<n>", "tx_<n>", "bridged"): (
+            Bridge.latency_cycles["i", "o", "idle"][0] + PortArbiter.latency_cycles["i_<source>", "o", "idle"][0],
+        )
+        * 2,
     }
 
     def __init__(self, roles: Mapping[str, int], *, faults: frozenset[str] = frozenset()):
@@ -89,13 +109,17 @@ class Roles(wiring.Component):
                 continue
             heard = getattr(self, f"rx_{roles[role]}")
             if role == "feed_b" and roles[role] == roles["control"] and "host_blocks_feed" not in self._faults:
-                m.submodules.feed_filter = market = EthertypeFilter(net.ETHERTYPE_IPV4, net.ETHERTYPE_VLAN)
-                m.d.comb += [market.i.valid.eq(heard.valid), market.i.payload.eq(heard.payload)]
+                m.submodules.feed_filter = market = FrameFilter(
+                    net.ETHERTYPE_IPV4,
+                    net.ETHERTYPE_VLAN,
+                    destination=Destination.ANY if "unicast_on_line_b" in self._faults else Destination.MULTICAST,
+                )
+                _hear(m, heard, market.i)
                 heard = market.o
-            m.d.comb += [line.valid.eq(heard.valid), line.payload.eq(heard.payload)]
-        m.submodules.control_filter = only = EthertypeFilter(ETHERTYPE)
+            _hear(m, heard, line)
+        m.submodules.control_filter = only = FrameFilter(ETHERTYPE)
         port = getattr(self, f"rx_{roles['control']}")
-        m.d.comb += [only.i.valid.eq(port.valid), only.i.payload.eq(port.payload)]
+        _hear(m, port, only.i)
         connect(m, only.o, flipped(self.i_control))
 
         senders = {name: flipped(getattr(self, f"o_{name}")) for name in ("orders", "control", "telemetry")}
@@ -104,14 +128,34 @@ class Roles(wiring.Component):
             m.submodules.copies = copies = CopyStore()
             connect(m, flipped(self.o_copy), copies.i)
             senders["copy"], where["copy"] = copies.o, roles["control"]
-        order = PRIORITY
-        if "telemetry_first" in self._faults:
-            order = ("orders", "copy", "telemetry", "control")
+        if roles["orders"] != roles["control"]:
+            own = frozenset({"own_type_passed"}) & self._faults
+            for name, source, target, words_max in (
+                ("inject", "control", "orders", None if "host_unlimited" in self._faults else LIMIT_WORDS),
+                ("punt", "orders", "control", None),
+            ):
+                m.submodules[name] = bridge = Bridge(words_max=words_max, faults=own)
+                _hear(m, getattr(self, f"rx_{roles[source]}"), bridge.i)
+                senders[name], where[name] = bridge.o, roles[target]
+        order = list(PRIORITY)
+        for fault, first, second in (
+            ("telemetry_first", "control", "telemetry"),
+            ("host_first", "orders", "inject"),
+            ("punts_before_copies", "copy", "punt"),
+        ):
+            if fault in self._faults:
+                one, other = order.index(first), order.index(second)
+                order[one], order[other] = second, first
         for number in sorted(set(where.values())):
             names = tuple(name for name in order if where.get(name) == number)
-            arbiter = PortArbiter(names)
+            arbiter = PortArbiter(names, limited=number == roles["orders"] or "punts_cut" in self._faults)
             m.submodules[f"arbiter_{number}"] = arbiter
             for name in names:
                 connect(m, senders[name], getattr(arbiter, f"i_{name}"))
             connect(m, arbiter.o, flipped(getattr(self, f"tx_{number}")))
         return m
+
+
+def _hear(m, source, target):
+    """A stream that is heard by several."""
+    m.d.comb += [target.valid.eq(source.valid), target.payload.eq(source.payload)]

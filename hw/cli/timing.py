@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tickgate.gateware.build import STAGES
 from tickgate.hw import timing
-from tickgate.hw.boards import TIMING_PART, part_named
+from tickgate.hw.parts import TIMING_PART, part_named
 from tickgate.sw.spec.sizes import LADDER, sizes_named
 
 help = "place and route each stage: clock, cells and the path that limits it"
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("--stage", action="append", choices=sorted(STAGES), help="only this stage (repeatable)")
     parser.add_argument("--size", default="medium", choices=sorted(LADDER), help="sizes of the device")
-    parser.add_argument("--part", default=TIMING_PART, help="part of hw/boards.py (default %(default)s)")
+    parser.add_argument("--part", default=TIMING_PART, help="part of hw/parts.py (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the placer (default 1)")
     parser.add_argument("--router", choices=timing.ROUTERS, default=timing.ROUTERS[0], help="default %(default)s")
     parser.add_argument("--path", action="store_true", help="print every hop of the critical path")
@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
         with progress.status(f"{stage}: synthesis, placement and routing (the first use of a tool compiles it)"):
             folder = Path("build") / "timing" / f"{stage}-{args.size}-{args.seed}"
             results.append(timing.place_and_route(stage, sizes, part, args.seed, folder, args.router))
-        progress.print(f"{stage}: {results[-1].fmax_hz / 1e6:.1f} MHz", highlight=False)
+        moved = results[-1].moved_flip_flops
+        more = f", {moved:,} flip-flops moved into block RAMs" if moved else ""
+        progress.print(f"{stage}: {results[-1].fmax_hz / 1e6:.1f} MHz{more}", highlight=False)
     status = int(args.strict and not all(r.met for r in results))
     if args.json:
         print(json.dumps({"size": args.size, "stages": [timing.as_json(r) for r in results]}))

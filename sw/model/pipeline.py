@@ -31,6 +31,10 @@ from tickgate.sw.spec.sizes import Sizes
 
 # Plain integers: an IntFlag's operators are slow.
 _EVAL, _DONE = int(TriggerFlag.EVAL), int(TriggerFlag.DONE)
+_ADD, _CANCEL, _DELETE, _REPLACE = (
+    int(k) for k in (EventKind.ADD, EventKind.CANCEL, EventKind.DELETE, EventKind.REPLACE)
+)
+_STATE = int(EventKind.STATE)
 
 RegisterWrites = list[tuple[int, int]]
 
@@ -200,7 +204,7 @@ class ReferencePipeline:
         if self.true is not None:
             if not clearing:
                 apply_event(self.true, event)
-            if event.kind <= EventKind.REPLACE and update.validity == 0:
+            if event.kind <= _REPLACE and update.validity == 0:
                 found = (update.bid_px_e4, update.bid_qty, update.ask_px_e4, update.ask_qty)
                 if found != self.true.bbo(update.slot):
                     self.violations.append(seq)
@@ -261,16 +265,16 @@ class ReferencePipeline:
 def apply_event(book: TrueBook, event: Any) -> None:
     """Apply an event to a true book whose symbols are known by slot."""
     kind = event.kind
-    if kind == EventKind.ADD:
+    if kind == _ADD:
         side = BAD_SIDE if event.bad_side else event.side
         book.add(event.slot, event.reference, side, event.quantity, event.price_e4)
-    elif kind <= EventKind.CANCEL:
+    elif kind <= _CANCEL:
         book.reduce(event.slot, event.reference, event.quantity)
-    elif kind == EventKind.DELETE:
+    elif kind == _DELETE:
         book.delete(event.slot, event.reference)
-    elif kind == EventKind.REPLACE:
+    elif kind == _REPLACE:
         book.replace(event.slot, event.reference, event.new_reference, event.quantity, event.price_e4)
-    elif kind == EventKind.STATE:
+    elif kind == _STATE:
         book.set_state(None if event.every_slot else event.slot, event.state_op, event.state_bits)
     elif kind == EventKind.NOTICE and event.notice == Notice.NEW_SESSION:
         book.forget_orders()

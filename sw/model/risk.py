@@ -18,6 +18,9 @@ COUNTERS = (*(f"reject_{(r.name or '').lower()}" for r in Reason), "accepted", "
 BPS = 10_000
 """Basis points in one."""
 
+#: Bit and counter of each reason. Plain integers, here and below: an IntFlag's operators are slow.
+_REJECTS = tuple((r.value, f"reject_{(r.name or '').lower()}") for r in Reason)
+
 _Record = RISK_TRACE.tuple_type
 _Order = ORDER.tuple_type
 _VALIDITY_INIT = int(Validity.UNSYNCED | Validity.CLEARING)
@@ -119,15 +122,15 @@ class Risk:
         reference_e4 = (slot.bid_px + slot.ask_px) >> 1 if both else 0
         reasons = self._reasons(slot, price_e4, quantity, reference_e4)
         if kill:
-            reasons |= Reason.KILL
+            reasons |= Reason.KILL.value
         if not session_ok:
-            reasons |= Reason.SESSION
+            reasons |= Reason.SESSION.value
         order = None
         if reasons:
             self.counters["rejected"] += 1
-            for reason in Reason:
-                if reasons & reason:
-                    self.counters[f"reject_{(reason.name or '').lower()}"] += 1
+            for bit, counter in _REJECTS:
+                if reasons & bit:
+                    self.counters[counter] += 1
         else:
             self.counters["accepted"] += 1
             slot.bucket.take(entry_cycle)
@@ -137,36 +140,36 @@ class Risk:
                 intent.capacity, intent.seq, 0,
             )  # fmt: skip
         record = _Record(
-            0, 0, intent.seq, entry_cycle, self.as_of_seq, price_e4 * quantity, int(reasons), reference_e4, price_e4,
+            0, 0, intent.seq, entry_cycle, self.as_of_seq, price_e4 * quantity, reasons, reference_e4, price_e4,
             quantity, slot.bucket.tokens, self._session.tokens, intent.slot, intent.side, slot.validity, slot.state,
         )  # fmt: skip
         return record, order
 
-    def _reasons(self, slot: _Slot, price_e4: int, quantity: int, reference_e4: int) -> Reason:
+    def _reasons(self, slot: _Slot, price_e4: int, quantity: int, reference_e4: int) -> int:
         """Every check that a slot's rows and book decide."""
         limits = slot.limits
         tick_e4 = slot.symbol.get("tick_e4", 0) if slot.symbol.get("valid") else 0
-        reasons = Reason(0)
+        reasons = 0
         if not 0 < quantity < QUANTITY_END_SHARES or price_e4 == 0 or tick_e4 == 0 or price_e4 % tick_e4:
-            reasons |= Reason.ORDER_FORMAT
+            reasons |= Reason.ORDER_FORMAT.value
         if not limits.get("max_quantity_valid") or quantity > limits.get("max_quantity", 0):
-            reasons |= Reason.MAX_QUANTITY
+            reasons |= Reason.MAX_QUANTITY.value
         if not limits.get("max_notional_valid") or price_e4 * quantity > limits.get("max_notional_e4", 0):
-            reasons |= Reason.MAX_NOTIONAL
+            reasons |= Reason.MAX_NOTIONAL.value
         away_e4 = abs(price_e4 - reference_e4)
         near = away_e4 <= limits.get("collar_abs_e4", 0) and away_e4 * BPS <= reference_e4 * limits.get("collar_bps", 0)
         if not limits.get("collar_valid") or reference_e4 == 0 or not near:
-            reasons |= Reason.COLLAR
+            reasons |= Reason.COLLAR.value
         if slot.validity:
-            reasons |= Reason.STALE
+            reasons |= Reason.STALE.value
         if slot.bid_px and slot.ask_px and slot.bid_px >= slot.ask_px:
-            reasons |= Reason.CROSSED
+            reasons |= Reason.CROSSED.value
         if slot.bucket.tokens == 0:
-            reasons |= Reason.RATE_SYMBOL
+            reasons |= Reason.RATE_SYMBOL.value
         if self._session.tokens == 0:
-            reasons |= Reason.RATE_SESSION
+            reasons |= Reason.RATE_SESSION.value
         if slot.state:
-            reasons |= Reason.MARKET_STATE
+            reasons |= Reason.MARKET_STATE.value
         return reasons
 
     def _apply(self, update: Any) -> None:

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tickgate.gateware.board.description import ROLES, LedMeaning
-from tickgate.hw.boards import BOARDS, BUILDABLE, PARTS, TIMING_PART, board_named, part_named
+from tickgate.hw.boards import BOARDS, BUILDABLE, board_named
+from tickgate.hw.parts import PARTS, TIMING_PART, part_named
 from tickgate.sw.cli.main import main
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS

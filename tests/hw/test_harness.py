@@ -6,8 +6,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.build import to_verilog
-from tickgate.hw.boards import PARTS, TIMING_PART, part_named
 from tickgate.hw.harness import PinHarness
+from tickgate.hw.parts import PARTS, TIMING_PART, part_named
 from tickgate.sim.netlist import Netlist
 from tickgate.sw.spec.errors import UserError
 

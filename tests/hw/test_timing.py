@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tickgate.hw import fits, timing
-from tickgate.hw.boards import TIMING_PART, part_named
+from tickgate.hw.parts import TIMING_PART, part_named
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import sizes_named
 

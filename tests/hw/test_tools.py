@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tickgate.hw import timing, tools
-from tickgate.hw.boards import TIMING_PART, part_named
+from tickgate.hw.parts import TIMING_PART, part_named
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import sizes_named
 

@@ -5,8 +5,10 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from tickgate.gateware.board.arbiter import LIMIT_WORDS, PRIORITY, CopyStore, EthertypeFilter, PortArbiter
+from tickgate.gateware.board.arbiter import LIMIT_WORDS, CopyStore, PortArbiter
 
+#: Of a port that four senders share, and words of their frames.
+PRIORITY = ("orders", "copy", "control", "telemetry")
 SIZES = {"orders": (14, 40), "copy": (14, 16), "control": (4, 16), "telemetry": (4, 24)}
 
 
@@ -126,6 +128,22 @@ def test_arbiter_of_one_sender_cuts_nothing():
     assert out == frame
 
 
+def test_arbiter_without_a_limit_cuts_nothing():
+    dut, frame, out = PortArbiter(("copy", "punt"), limited=False), frame_of(random.Random(1), 0, 0, 190), []
+
+    async def testbench(ctx):
+        ctx.set(dut.o.ready, 1)
+        for word in [*frame, None, None]:
+            put(ctx, dut.i_punt, word)
+            if ctx.get(dut.o.valid):
+                out.append(got(ctx, dut.o))
+            assert not ctx.get(dut.cut)
+            await ctx.tick()
+
+    simulate(dut, testbench)
+    assert out == frame
+
+
 def test_arbiter_holds_an_order_up_for_no_longer_than_the_limit():
     """The wait is a latency class of its own: the rest of a frame that left already."""
     dut, waits = PortArbiter(PRIORITY), []
@@ -193,43 +211,6 @@ def test_copies_are_whole_or_lost_and_told():
     assert sent - 1 <= kept + lost <= sent
     whole, kept, lost, sent = run_copies(frozenset({"torn"}))
     assert not whole or kept + lost < sent - 1
-
-
-def run_filter(faults=frozenset()):
-    dut, rng = EthertypeFilter(0x88B5, 0x0800, faults=faults), random.Random(2)
-    sent, out = [], []
-
-    async def testbench(ctx):
-        for number in range(200):
-            ethertype = rng.choice((0x88B5, 0x88B5, 0x0800, 0x0088, 0x88B6, 0x0806, 0xB588, 0x8800, 0x00B5))
-            frame = frame_of(rng, 0, number, rng.choice((1, 2, 3, 9)))
-            if len(frame) > 1:
-                data, *rest = frame[1]
-                swapped = int.from_bytes(ethertype.to_bytes(2, "big"), "little")
-                frame[1] = (data & 0xFFFF | swapped << 32, *rest)
-                if ethertype in (0x88B5, 0x0800) and frame[1][1] >= 6:
-                    sent.append(frame)
-            for word in [*frame, *[None] * rng.randint(1, 3)]:
-                for gap in range(rng.choice((0, 0, 2))):
-                    put(ctx, dut.i, None)
-                    if ctx.get(dut.o.valid):
-                        out.append(got(ctx, dut.o))
-                    await ctx.tick()
-                    del gap
-                put(ctx, dut.i, word)
-                if ctx.get(dut.o.valid):
-                    out.append(got(ctx, dut.o))
-                await ctx.tick()
-
-    simulate(dut, testbench)
-    return [word for frame in sent for word in frame], out
-
-
-def test_filter_passes_whole_frames_of_its_types_and_no_others():
-    wanted, out = run_filter()
-    assert len(wanted) > 100 and out == wanted
-    wanted, out = run_filter(frozenset({"low_byte_ignored"}))
-    assert out != wanted
 
 
 def test_bad_arguments_are_refused():

@@ -1,10 +1,13 @@
 """Roles on ports: the device of the simulation answers, counts and tells through the ports of a board."""
 
+import random
+
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
+from tickgate.gateware.board.arbiter import LIMIT_WORDS
 from tickgate.gateware.board.roles import Roles
 from tickgate.gateware.top import Top
 from tickgate.sw.spec import control
@@ -15,6 +18,8 @@ from tickgate.sw.spec.sizes import Sizes
 SIZES = Sizes(slots=2, orders=256, levels=64, stash=4)
 TWO = {"feed_a": 0, "feed_b": 1, "orders": 0, "control": 1}
 ONE = {"feed_a": 0, "orders": 0, "control": 0}
+MULTICAST, UNICAST, BROADCAST = (bytes.fromhex(address) for address in ("01005e360c6f", "020000000099", "ffffffffffff"))
+IPV4, TAGGED, ARP, OWN = (ethertype.to_bytes(2, "big") for ethertype in (0x0800, 0x8100, 0x0806, control.ETHERTYPE))
 
 
 class Behind(wiring.Component):
@@ -31,10 +36,14 @@ class Behind(wiring.Component):
         return m
 
 
-def words(frame):
+def words(frame, error=0):
     for at in range(0, len(frame), 8):
-        part = frame[at : at + 8]
-        yield {"data": int.from_bytes(part, "little"), "count": len(part), "last": at + 8 >= len(frame), "error": 0}
+        part, last = frame[at : at + 8], at + 8 >= len(frame)
+        yield {"data": int.from_bytes(part, "little"), "count": len(part), "last": last, "error": error * last}
+
+
+def frame_of(destination, ethertype, size=60, fill=0):
+    return (destination + bytes(6) + ethertype).ljust(size, bytes([fill]))
 
 
 async def send(ctx, port, frame, look):
@@ -76,7 +85,7 @@ def test_host_reads_the_device_over_the_control_port_and_feeds_are_counted_by_li
                         came[number].append(b"")
 
         host = getattr(dut.roles, f"rx_{roles['control']}")
-        feed = bytes(12) + b"\x08\x00" + bytes(46)
+        feed = frame_of(MULTICAST, IPV4)
         await send(ctx, host, control.encode(Operation.HELLO, 7, 1), look)
         for number in ports:
             await send(ctx, getattr(dut.roles, f"rx_{number}"), feed, look)
@@ -116,10 +125,15 @@ def heard_of(frame, faults=frozenset()):
 
 
 def test_line_b_hears_the_feed_and_not_the_host():
-    feed, tagged, request = (bytes(12) + ethertype + bytes(46) for ethertype in (b"\x08\x00", b"\x81\x00", b"\x88\xb5"))
+    feed, tagged, request, session = (
+        frame_of(destination, ethertype)
+        for destination, ethertype in ((MULTICAST, IPV4), (MULTICAST, TAGGED), (UNICAST, OWN), (UNICAST, IPV4))
+    )
     assert heard_of(feed) == heard_of(tagged) == {"i_a": 0, "i_b": 8, "i_control": 0}
     assert heard_of(request) == {"i_a": 0, "i_b": 0, "i_control": 8}
+    assert heard_of(session) == heard_of(frame_of(BROADCAST, IPV4)) == {"i_a": 0, "i_b": 0, "i_control": 0}
     assert heard_of(request, frozenset({"host_blocks_feed"}))["i_b"] == 8
+    assert heard_of(session, frozenset({"unicast_on_line_b"}))["i_b"] == 8
 
 
 def exchange(faults=frozenset(), roles=TWO):
@@ -128,7 +142,7 @@ def exchange(faults=frozenset(), roles=TWO):
     ports = sorted(set(roles.values()))
 
     async def testbench(ctx):
-        frame = list(words(bytes(range(64))))
+        frame = list(words(frame_of(MULTICAST, IPV4, 64)))
         left = {name: list(frame) for name in ("o_orders", "o_control", "o_telemetry")}
         copy = list(frame)
         for cycle in range(80):
@@ -181,6 +195,152 @@ def test_planted_faults_are_caught():
     assert [name for name in came[1] if name != "frame"] == ["o_telemetry", "o_control"]
     came, _ = exchange(frozenset({"copies_on_the_wire"}), roles=ONE)
     assert came[0].count("frame") == 4
+
+
+class Wire:
+    """Frames into ports and from the device, one behind the other, and what leaves on each port, with its cycles.
+
+    Members
+    -------
+    came: (frame, error, cycle of its first word) by port.
+    taken: the cycle in which the first word of each frame from the device was taken, by stream.
+    """
+
+    def __init__(self, roles, into, faults=frozenset(), cycles=600, gap=3):
+        self.dut = Roles(roles, faults=faults)
+        self.came, self.taken = {0: [], 1: []}, {name: [] for name in into}
+        self._into = {
+            name: [word for start, frame, error in frames for word in [start, *words(frame, error), *[None] * gap]]
+            for name, frames in into.items()
+        }
+        self._ports, self._cycles = sorted(set(roles.values())), cycles
+        simulate(self.dut, self._run)
+
+    async def _run(self, ctx):
+        waiting = {name: list(script) for name, script in self._into.items()}
+        parts, begun = dict.fromkeys(self._ports, b""), dict.fromkeys(self._ports, 0)
+        fresh = dict.fromkeys(waiting, True)
+        for cycle in range(self._cycles):
+            for name, script in waiting.items():
+                if script and isinstance(script[0], int) and script[0] <= cycle:
+                    script.pop(0)
+                stream = getattr(self.dut, name)
+                word = script[0] if script and not isinstance(script[0], int) else None
+                ctx.set(stream.valid, word is not None)
+                if word is not None:
+                    ctx.set(stream.payload, word)
+            for number in self._ports:
+                out = getattr(self.dut, f"tx_{number}")
+                ctx.set(out.ready, 1)
+                if ctx.get(out.valid):
+                    begun[number] = begun[number] if parts[number] else cycle
+                    word = out.payload
+                    parts[number] += ctx.get(word.data).to_bytes(8, "little")[: ctx.get(word.count)]
+                    if ctx.get(word.last):
+                        self.came[number].append((parts[number], ctx.get(word.error), begun[number]))
+                        parts[number] = b""
+            moved = []
+            for name, script in waiting.items():
+                if not script or isinstance(script[0], int):
+                    continue
+                stream = getattr(self.dut, name)
+                if script[0] is None or not hasattr(stream, "ready") or ctx.get(stream.ready):
+                    moved.append(script)
+                    if script[0] is not None:
+                        if fresh[name]:
+                            self.taken[name].append(cycle)
+                        fresh[name] = script[0]["last"]
+            await ctx.tick()
+            for script in moved:
+                script.pop(0)
+
+    def frames(self, port):
+        """Frames that left there; a bad one is told apart."""
+        return [frame if not error else b"bad " + frame for frame, error, _ in self.came[port]]
+
+
+def test_frames_for_nobody_go_to_the_host_and_its_own_to_the_order_port():
+    """Each kind of destination and EtherType, both ways, good and bad; both at once."""
+    rng = random.Random(1)
+    into = {"rx_0": [], "rx_1": []}
+    due = {0: [], 1: []}
+    for port, frames in (("rx_0", into["rx_0"]), ("rx_1", into["rx_1"])):
+        for number in range(40):
+            destination, ethertype = rng.choice((UNICAST, BROADCAST, MULTICAST)), rng.choice((IPV4, TAGGED, ARP, OWN))
+            error = int(rng.random() < 0.2)
+            frame = frame_of(destination, ethertype, rng.choice((60, 110, 128, 129, 300, 1514)), number + 1)
+            frames.append((0, frame, error))
+            limit = 1514 if port == "rx_0" else 8 * LIMIT_WORDS
+            if not error and destination != MULTICAST and ethertype != OWN and len(frame) <= limit:
+                due[1 if port == "rx_0" else 0].append(frame)
+    wire = Wire(TWO, into, cycles=6000)
+    assert min(len(due[0]), len(due[1])) > 5
+    assert [wire.frames(port) for port in (0, 1)] == [due[0], due[1]]
+    wire = Wire(TWO, into, frozenset({"own_type_passed"}), cycles=6000)
+    assert wire.frames(0) != due[0] and wire.frames(1) != due[1]
+    wire = Wire(TWO, into, frozenset({"host_unlimited"}), cycles=6000)
+    assert wire.frames(0) != due[0] and any(frame.startswith(b"bad ") for frame in wire.frames(0))
+
+
+def test_one_port_bridges_nothing():
+    frame = frame_of(UNICAST, IPV4)
+    assert Wire(ONE, {"rx_0": [(0, frame, 0)]}, cycles=100).frames(0) == []
+
+
+def test_bridged_frames_take_as_long_as_the_table_says():
+    for port, other in ((0, 1), (1, 0)):
+        wire = Wire(TWO, {f"rx_{port}": [(5, frame_of(UNICAST, IPV4, 64), 0)]}, cycles=60)
+        (came,) = wire.came[other]
+        assert (came[2] - 12,) * 2 == Roles.latency_cycles["rx_<n>", "tx_<n>", "bridged"]
+
+
+def order_waits(faults=frozenset()):
+    """Cycles from an order's first word offered to its first word on the wire, while the host sends all it can."""
+    waits, rng = [], random.Random(1)
+    host = [(0, frame_of(UNICAST, IPV4, 128, n), 0) for n in range(60)]
+    orders = [(60 + 45 * n + rng.randrange(20), frame_of(UNICAST, IPV4, 104, 0xEE), 0) for n in range(40)]
+    for into in ({"o_orders": orders}, {"o_orders": orders, "rx_1": host}):
+        wire = Wire(TWO, into, faults, cycles=2600)
+        first = [cycle for frame, _, cycle in wire.came[0] if frame[-1] == 0xEE]
+        assert len(first) == len(orders)
+        waits.append([left - start for left, (start, _, _) in zip(first, orders, strict=True)])
+    return waits
+
+
+def test_orders_leave_as_soon_as_without_a_host_or_wait_for_one_frame():
+    alone, shared = order_waits()
+    least = Roles.latency_cycles["o_orders", "tx_<n>", "idle"][0]
+    assert alone == [least] * len(alone)
+    assert min(shared) == least and least < max(shared) <= least + LIMIT_WORDS
+    _, shared = order_waits(frozenset({"host_first"}))
+    assert max(shared) > least + LIMIT_WORDS
+
+
+def behind_a_long_frame(faults=frozenset()):
+    """The longest frame goes to the host, then orders leave at line rate: port 1, and the order's frames."""
+    longest = frame_of(UNICAST, IPV4, 1518, 1)
+    orders = [(210, frame_of(UNICAST, IPV4, 128, 0x80 + n), 0) for n in range(40)]
+    answers = [(210, frame_of(UNICAST, OWN, 60, 0x30), 0)]
+    punts = [(0, longest, 0), (0, frame_of(UNICAST, ARP, 60, 2), 0)]
+    dut = {"rx_0": punts, "o_control": answers, "o_copy": orders}
+    return Wire(TWO, dut, faults, cycles=1500).frames(1), longest, [frame for _, frame, _ in orders], answers[0][1]
+
+
+def test_copies_wait_for_the_longest_frame_and_none_is_lost():
+    came, longest, orders, answer = behind_a_long_frame()
+    assert came[0] == longest
+    assert [frame for frame in came if frame in orders] == orders
+    # Then all other frames, in the order of their senders.
+    assert came[-2:] == [answer, frame_of(UNICAST, ARP, 60, 2)]
+
+
+@pytest.mark.parametrize("fault", ("punts_cut", "punts_before_copies"))
+def test_planted_faults_of_the_way_to_the_host_are_caught(fault):
+    came, longest, orders, _ = behind_a_long_frame(frozenset({fault}))
+    if fault == "punts_cut":
+        assert longest not in came
+    else:
+        assert came.index(frame_of(UNICAST, ARP, 60, 2)) < came.index(orders[-1])
 
 
 def test_roles_that_make_no_sense_are_refused():
