@@ -45,6 +45,7 @@ _RESET = CLOCK[1]
 #: What is true where nothing happens.
 _AT_REST = re.compile(r" = ~ |\|")
 _TEST = re.compile(r"if \((\((?:0x)?[0-9a-f]+U & vlSelfRef\.\w+__DOT__(?:flags|held)_\d+\))\) \{")
+_CHOSEN = re.compile(r"\[[^\]]*[A-Za-z_$\\]")
 #: So many values are watched rather than evaluating what reads them.
 FEW = 8
 
@@ -303,6 +304,8 @@ def _blocking(line: str, aside: dict[str, str]) -> str:
         return line
     left, _, right = match.groups()
     if left.startswith("{"):
+        if _CHOSEN.search(left):
+            raise NotUnderstood(f"parts that are set are chosen by a net: {line.strip()}")
         left = rename(left, aside)
     else:
         first = next(names(left))

@@ -193,7 +193,15 @@ TWICE = """  reg [1:0] x = 2'h0;
 """
 
 
-@pytest.mark.parametrize("body, why", [(CIRCLE, "circle"), (TWICE, "several processes")])
+CHOSEN = """  reg x = 1'h0;
+  reg [1:0] y = 2'h0;
+  assign q = x ^ y[0];
+  always @(posedge clk)
+    { x, y[x] } <= { a, a };
+"""
+
+
+@pytest.mark.parametrize("body, why", [(CIRCLE, "circle"), (TWICE, "several processes"), (CHOSEN, "chosen by a net")])
 def test_what_has_no_order_is_refused(body, why):
     with pytest.raises(flatten.NotUnderstood, match=why):
         gating.gated(module(body), "dut")
