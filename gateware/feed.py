@@ -12,6 +12,7 @@ from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.headers import CAUSES, Headers
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
 from tickgate.gateware.lib.lines import LINE_WORD, LineMerge
+from tickgate.gateware.lib.logic import encoded
 from tickgate.sw.spec import mold
 from tickgate.sw.spec.events import FEED_TRACE, FEED_WORD, FRAME_WORD, FeedItem, Notice
 from tickgate.sw.spec.rows import FEED_ROW, MARK_ROW
@@ -19,6 +20,10 @@ from tickgate.sw.spec.state import Drop
 
 #: Registers from a word's input to its output.
 LATENCY_CYCLES = 4
+#: From the last word of a frame with an error until that is told, and from a frame's first word until its number is:
+#: behind the verdict on the frame before, however close that was.
+VERDICT_CYCLES = LATENCY_CYCLES + 1
+FRAME_CYCLES = VERDICT_CYCLES + 1
 
 _COUNTED_DROPS = (*(d for d in Drop if d <= Drop.DUPLICATE), Drop.ERROR_FRAME, Drop.LINE_BUSY)
 
@@ -34,6 +39,9 @@ class Feed(wiring.Component):
     A committed feed row starts a new session: frames in progress are dropped without a cause, then the notice
     NEW_SESSION leaves. A committed mark row counts from the next packet header on.
 
+    What the notice FCS tells in its place among the messages, `frame_bad` tells ahead of them: an order may be on its
+    way that a message of the frame decided. Such a message has a stamp of `frame_stamp` or later.
+
     Parameters
     ----------
     faults: names of `FAULTS`, for the tests of the tests.
@@ -46,6 +54,9 @@ class Feed(wiring.Component):
     cfg_feed: In(RowPort(FEED_ROW)).
     cfg_mark: In(RowPort(MARK_ROW)).
     o: Out(flow(FEED_WORD)).
+    frame_stamp: Out(64), core cycle in which the first word of the frame that was begun last was valid at the input.
+    frame_begins: Out(1), pulse: `frame_stamp` is another one from this cycle on.
+    frame_bad: Out(1), pulse: the frame of `frame_stamp`, of which a message was delivered, ended with `error`.
     mark_pending: Out(1), a mark was committed and its sequence number has not come.
     counters: Out(counters(COUNTERS)).
     trace: Out(flow(FEED_TRACE)), with the word, or one cycle later where two records fall together.
@@ -79,6 +90,8 @@ class Feed(wiring.Component):
         "padding_counts": "a block may reach past the UDP length by up to 8 bytes",
         "end_ungated": "a message is delivered although its last byte is missing",
         "fcs_silent": "an error on the last word of a used frame is not told",
+        "verdict_silent": "it is told as a notice only",
+        "frame_kept": "the number of the first frame is told of all others",
         "line_b_cuts_in": "a frame of line B is taken although line A is in a frame",
     }
     unused_inputs = ("cfg_feed__select", "cfg_mark__select")  # one row each
@@ -94,6 +107,8 @@ class Feed(wiring.Component):
             ("trace", "message", (LATENCY_CYCLES, LATENCY_CYCLES + 1)),
             ("trace", "gap", (LATENCY_CYCLES - 1, LATENCY_CYCLES)),
             ("trace", "fcs", (LATENCY_CYCLES + 1, LATENCY_CYCLES + 1)),
+            ("frame_bad", "fcs", (VERDICT_CYCLES, VERDICT_CYCLES)),
+            ("frame_begins", "frame", (FRAME_CYCLES, FRAME_CYCLES)),
         )
     }
 
@@ -107,6 +122,9 @@ class Feed(wiring.Component):
                 "cfg_feed": In(RowPort(FEED_ROW)),
                 "cfg_mark": In(RowPort(MARK_ROW)),
                 "o": Out(flow(FEED_WORD)),
+                "frame_stamp": Out(64),
+                "frame_begins": Out(1),
+                "frame_bad": Out(1),
                 "mark_pending": Out(1),
                 "counters": Out(counters(self.COUNTERS)),
                 "trace": Out(flow(FEED_TRACE)),
@@ -164,6 +182,7 @@ class Feed(wiring.Component):
         marks = self._blocks(m, s, packet, events)
         notice = self._sequence(m, s, packet, marks, events)
         self._output(m, s, marks, notice)
+        self._verdict(m, lines, notice)
         self._trace(m, s, marks, notice)
         for name in self.COUNTERS:
             value = counter(m, self.counters, name)
@@ -281,7 +300,7 @@ class Feed(wiring.Component):
         ]
         starts = (begins & s.first_here) | (s.valid & postponed)
         lanes = (0, *range(1, 8)) if "wrong_lane" not in self._faults else (1, *range(1, 8))
-        start_lane = Mux(postponed, lanes[0], _encode(Cat(Const(0, 1), block.lane[:7])))
+        start_lane = Mux(postponed, lanes[0], encoded(Cat(Const(0, 1), block.lane[:7])))
         return SimpleNamespace(
             uses=s.valid & (begins | ending),
             start=starts,
@@ -289,7 +308,7 @@ class Feed(wiring.Component):
             length=Mux(postponed, length_held, block.length),
             end=end_here,
             end_word=s.valid & ending & ends_next,
-            end_lane=_encode(end_lane),
+            end_lane=encoded(end_lane),
             last=last,
         )
 
@@ -392,6 +411,7 @@ class Feed(wiring.Component):
             kind = kind | Mux(due, Const(notice.value, 3), 0)
         return SimpleNamespace(
             due=gap | mark | sync | fcs_due | session_due,
+            fcs=fcs_due,
             kind=kind,
             # No message begins where a gap may be told: the place of the word tells which number is meant.
             seq=Mux(packet.gap_slot, expected, following) & ~(fcs_due | session_due).replicate(64),
@@ -426,6 +446,18 @@ class Feed(wiring.Component):
         ):
             m.d.sync += o[name].eq(value)
 
+    def _verdict(self, m, lines, notice):
+        """Which frame it is that may turn out bad, and that it did."""
+        begins = lines.o_valid & lines.o.index[0]
+        for at in range(FRAME_CYCLES - 2):
+            later = Signal(name=f"begins_{at}")
+            m.d.sync += later.eq(begins)
+            begins = later
+        m.d.sync += self.frame_begins.eq(begins)
+        with m.If(begins if "frame_kept" not in self._faults else begins & (self.frame_stamp == 0)):
+            m.d.sync += self.frame_stamp.eq(self.now - (FRAME_CYCLES - 1))
+        m.d.sync += self.frame_bad.eq(notice.fcs if "verdict_silent" not in self._faults else 0)
+
     def _trace(self, m, s, marks, notice):
         """A record a cycle; where a message ends and a notice is due in one word, the second waits for a cycle."""
         shape = layout(FEED_TRACE)
@@ -452,8 +484,3 @@ class Feed(wiring.Component):
                 held.eq(Mux(held_valid, first, news.as_value())),
             ]
         m.d.comb += [self.trace.valid.eq(valid), self.trace.payload.eq(record), self.trace.payload.cycle.eq(clock)]
-
-
-def _encode(one_hot):
-    """Number of the lane that is set."""
-    return Cat(Cat(one_hot[lane] for lane in range(8) if lane >> bit & 1).any() for bit in range(3))

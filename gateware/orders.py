@@ -40,6 +40,11 @@ class Orders(wiring.Component):
     order is dropped, and so is one that waits at `i`. A frame of which the first word was presented completes. The
     host's messages are not stopped. An order that finds the session closed is dropped in the same way.
 
+    Void: an order for which `is_void` is high in the cycle of its first word is dropped in the same way. Where it is
+    high in the cycle before the last word is presented, that word carries `error`, so that nobody takes the frame; its
+    numbers are those of the next one then, which waits up to `RESTORE_CYCLES` for them. A last word that was presented
+    before is not changed any more, and the order counts.
+
     A session row takes effect between two frames, at the latest `SETTLE_CYCLES` behind the end of the one that is
     leaving; until then `session_ok` is 0. A host message waits for an open session and for room in the window; one
     longer than `INJECT_SIZE_MAX` is dropped. Frames below 60 bytes are not padded: the transmitter does that.
@@ -56,13 +61,16 @@ class Orders(wiring.Component):
     cfg_session: In(RowPort(SESSION_ROW)).
     cfg_peer: In(RowPort(PEER_ROW)).
     kill: In(1), level of the kill switch.
+    is_void: In(1), level: the order under way was decided by a frame that had an error.
     o: Out(elastic(FRAME_WORD)); bytes beyond `count` are 0.
     o_copy: Out(flow(FRAME_WORD)), every word transferred on `o`, one cycle later.
     session_ok: Out(1), open, and the peer's window has room for one more order.
     session_open: Out(1).
     done: Out(1), pulse: in the cycle before, the last word of an order was transferred, or an order was dropped.
+    refund: Out(1), with `done`: it was poisoned, or dropped because it is void.
     counters: Out(counters(COUNTERS)).
-    trace: Out(flow(ORDERS_TRACE)), in the cycle in which the first word is presented for the first time.
+    trace: Out(flow(ORDERS_TRACE)), in the cycle in which the first word is presented for the first time, and in that
+        in which a poisoned last word is.
 
     Raises
     ------
@@ -73,7 +81,7 @@ class Orders(wiring.Component):
     RFC 791, RFC 9293, RFC 1071 (checksums), SoupBinTCP 3.00 section 2, OUCH 5.0 section 2.
     """
 
-    COUNTERS = ("orders", "injects", "intents_killed", "completed_after_kill")
+    COUNTERS = ("orders", "orders_poisoned", "intents_void", "injects", "intents_killed", "completed_after_kill")
     FAULTS = {
         "checksum_carry_lost": "the TCP checksum forgets the carries out of its 16 bits",
         "ip_carry_lost": "the IP header checksum forgets its carry",
@@ -83,12 +91,27 @@ class Orders(wiring.Component):
         "count_needs_ready": "an order is counted only when its last word was not held up",
         "payload_slips": "the output loads the next word although the one before was held up at the payload's start",
         "inject_sum_misses_last": "the last word of a host message is left out of the checksum",
+        "verdict_ignored": "the last word of a void order carries no `error`",
+        "void_begins": "an order that is void begins all the same",
+        "number_consumed": "a poisoned order keeps its TCP sequence number",
+        "user_ref_consumed": "a poisoned order keeps its user reference",
+        "sums_unsettled": "a frame may begin before the sums over restored numbers are ready",
+        "poison_counts": "a poisoned order is counted as sent",
+        "refund_silent": "nobody is told that a poisoned order has consumed nothing",
     }
     #: The kill switch acts at the last register; the trace record is of the cycle in which the first word is presented.
-    combinational_paths = (("kill", "o__valid"), ("kill", "trace__payload"), ("now", "trace__payload"))
+    combinational_paths = (
+        ("kill", "o__valid"),
+        ("kill", "trace__payload"),
+        ("is_void", "o__valid"),
+        ("is_void", "trace__payload"),
+        ("now", "trace__payload"),
+    )
     unused_inputs = ("cfg_session__select", "cfg_peer__select")
     #: Cycles from a session row's commit between frames until orders are taken.
     SETTLE_CYCLES = 8
+    #: Cycles from the one before a poisoned last word is presented until the next frame may begin.
+    RESTORE_CYCLES = SETTLE_CYCLES - 1
     #: From the transfer of a host message's last word to its first word on `o`, where nothing else leaves.
     INJECT_CYCLES = 5
     latency_cycles = {
@@ -97,6 +120,8 @@ class Orders(wiring.Component):
         ("i", "o", "behind_inject"): (2, 17),
         ("o", "o_copy", "any"): (1, 1),
         ("o", "done", "any"): (1, 1),
+        ("is_void", "o", "dropped"): (0, 0),
+        ("is_void", "o", "poisoned"): (1, 1),
     }
 
     def __init__(self, *, faults: frozenset[str] = frozenset()):
@@ -109,11 +134,13 @@ class Orders(wiring.Component):
                 "cfg_session": In(RowPort(SESSION_ROW)),
                 "cfg_peer": In(RowPort(PEER_ROW)),
                 "kill": In(1),
+                "is_void": In(1),
                 "o": Out(elastic(FRAME_WORD)),
                 "o_copy": Out(flow(FRAME_WORD)),
                 "session_ok": Out(1),
                 "session_open": Out(1),
                 "done": Out(1),
+                "refund": Out(1),
                 "counters": Out(counters(self.COUNTERS)),
                 "trace": Out(flow(ORDERS_TRACE)),
             }
@@ -183,6 +210,10 @@ class Orders(wiring.Component):
         self.fresh = Signal()  # word 0 is in the output register for its first cycle
         self.doomed = Signal()  # kill was up while the order was taken or waited
         self.dropped = Signal()
+        self.voided = Signal()  # dropped, and not because of the kill switch
+        self.poisons = Signal()  # the last word of an order is loaded, with `error`
+        self.poisoned = Signal()  # and presented for its first cycle
+        self.restoring = Signal(range(self.RESTORE_CYCLES + 1))
         self.begun = Signal()
         self.starts = Signal()
         # What the frame keeps while the numbers above move on.
@@ -249,6 +280,15 @@ class Orders(wiring.Component):
                 m.d.sync += after_inject.eq(~self.is_order)
                 advance = self.is_order & ~after_inject
             m.d.sync += self.user_ref.eq(self.user_ref + advance)
+        with m.If(self.restoring != 0):
+            m.d.sync += self.restoring.eq(self.restoring - 1)
+        with m.If(self.poisons):
+            if "number_consumed" not in self._faults:
+                m.d.sync += self.next_seq.eq(self.frame_seq)
+            if "user_ref_consumed" not in self._faults:
+                m.d.sync += self.user_ref.eq(self.frame_user_ref)
+            if "sums_unsettled" not in self._faults:
+                m.d.sync += self.restoring.eq(self.RESTORE_CYCLES - 1)
 
     def _arbiter(self, m):
         """Which frame begins: an order before a host message."""
@@ -256,9 +296,10 @@ class Orders(wiring.Component):
         waits_killed = Signal()
         with m.If(self.i.valid & self.kill):
             m.d.sync += waits_killed.eq(1)
-        m.d.comb += self.i.ready.eq(self.idle & (self.settled | ~self.row.open))
+        free = self.idle & (self.restoring == 0)
+        m.d.comb += self.i.ready.eq(free & (self.settled | ~self.row.open))
         takes_order = self.i.valid & self.i.ready
-        takes_inject = ~self.i.valid & self.idle & self.settled & room
+        takes_inject = ~self.i.valid & free & self.settled & room
         m.d.comb += self.starts.eq(takes_order | takes_inject)
         m.d.comb += self._store.take.eq(takes_inject)
         m.d.sync += self.fresh.eq(self.starts)
@@ -286,7 +327,13 @@ class Orders(wiring.Component):
         strike = self.kill
         if "kill_late" in self._faults:
             strike = Const(0)
-        m.d.comb += self.dropped.eq(self.fresh & self.is_order & (self.doomed | strike))
+        void = self.is_void
+        if "void_begins" in self._faults:
+            void = Const(0)
+        m.d.comb += [
+            self.voided.eq(self.fresh & self.is_order & void),
+            self.dropped.eq(self.fresh & self.is_order & (self.doomed | strike | void)),
+        ]
 
     def _output(self, m, order_words, header_words):
         """The output register and what is loaded into it."""
@@ -314,11 +361,12 @@ class Orders(wiring.Component):
             m.d.sync += self.valid.eq(self.loading)
             with m.If(self.loading):
                 final = index == self.last_index
+                m.d.comb += self.poisons.eq(final & self.is_order & self.is_void)
                 m.d.sync += [
                     self.word.data.eq(data),
                     self.word.count.eq(Mux(final, self.last_count, WORD_BYTES)),
                     self.word.last.eq(final),
-                    self.word.error.eq(0),
+                    self.word.error.eq(self.poisons if "verdict_ignored" not in self._faults else 0),
                     index.eq(index + 1),
                     self.loading.eq(~final),
                 ]
@@ -349,6 +397,9 @@ class Orders(wiring.Component):
         struck = Signal()
         m.d.comb += ends.eq(self.moves & self.word.last)
         m.d.sync += self.done.eq(ends & self.is_order | self.dropped)
+        poisoned = ends & self.is_order & self.word.error
+        m.d.sync += self.refund.eq(poisoned & ("refund_silent" not in self._faults) | self.voided)
+        m.d.sync += self.poisoned.eq(self.poisons)
         with m.If(self.starts):
             m.d.sync += struck.eq(0)
         with m.Elif(self.kill & self.is_order & ~self.idle & ~self.dropped):
@@ -360,10 +411,12 @@ class Orders(wiring.Component):
             m.d.sync += held.eq(self.o.valid & ~self.o.ready)
             counted = ends & ~held
         for name, event in (
-            ("orders", counted & self.is_order),
+            ("orders", counted & self.is_order & ("poison_counts" in self._faults or ~self.word.error)),
+            ("orders_poisoned", poisoned),
+            ("intents_void", self.voided),
             ("injects", ends & ~self.is_order),
-            ("intents_killed", self.dropped),
-            ("completed_after_kill", ends & self.is_order & (struck | self.kill)),
+            ("intents_killed", self.dropped & ~self.voided),
+            ("completed_after_kill", ends & self.is_order & ~self.word.error & (struck | self.kill)),
         ):
             pulse, value = Signal(name=f"{name}_pulse"), counter(m, self.counters, name)
             m.d.sync += pulse.eq(event)
@@ -371,9 +424,10 @@ class Orders(wiring.Component):
                 m.d.sync += value.eq(value + 1)
 
         trace = self.trace.payload
-        item = Mux(self.is_order, Mux(self.dropped, OrderItem.KILLED, OrderItem.ORDER), OrderItem.INJECT)
+        begun = Mux(self.dropped, Mux(self.voided, OrderItem.VOID, OrderItem.KILLED), OrderItem.ORDER)
+        item = Mux(self.is_order, Mux(self.poisoned, OrderItem.POISONED, begun), OrderItem.INJECT)
         m.d.comb += [
-            self.trace.valid.eq(self.fresh),
+            self.trace.valid.eq(self.fresh | self.poisoned),
             trace.cycle.eq(self.now),
             trace.stamp.eq(Mux(self.is_order, self.order.stamp, 0)),
             trace.seq.eq(Mux(self.is_order, self.order.seq, 0)),

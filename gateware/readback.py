@@ -92,10 +92,10 @@ class Readback(wiring.Component):
         """One row's word of `address`, a cycle later; 0 where it has none."""
         short = record.name.removesuffix("_row")
         port, bits = getattr(self, f"cfg_{short}"), self._index_bits(selector)
-        slot = port.select[:bits] if bits else Const(0, 1)
+        slot = port.select[:bits]
         # As in the stages, a commit beyond the last slot is ignored.
         commit = port.commit & ((port.select >> bits) == 0) if bits else port.commit
-        asked = self.row_select[1 if selector == "slot" else 0 :][:bits] if bits else Const(0, 1)
+        asked = self.row_select[1 if selector == "slot" else 0 :][:bits]
         if "side_ignored" in self._faults and selector == "slot_side":
             asked = Cat(Const(0, 1), self.row_select[1:bits])
         if "shadow_read" in self._faults and selector == "slot":
@@ -103,16 +103,8 @@ class Readback(wiring.Component):
             with m.If(commit):
                 m.d.sync += last.eq(slot)
             asked = last
-        depth = 1 << max(1, bits)
-        m.submodules[f"rows_{short}"] = rows = Memory(shape=record.bits, depth=depth, init=[])
-        write, read = rows.write_port(), rows.read_port()
-        known, here = Signal(depth, name=f"known_{short}", reset_less="old_after_reset" in self._faults), Signal()
-        m.d.comb += [
-            write.addr.eq(slot),
-            write.data.eq(port.row.as_value()),
-            write.en.eq(commit),
-            read.addr.eq(asked),
-        ]
+        row = self._kept(m, short, port, commit, slot, asked)
+        known, here = Signal(1 << bits, name=f"known_{short}", reset_less="old_after_reset" in self._faults), Signal()
         with m.If(commit):
             m.d.sync += known.bit_select(slot, 1).eq(1)
         m.d.sync += here.eq(known.bit_select(asked, 1))
@@ -124,6 +116,19 @@ class Readback(wiring.Component):
             for number in range(register.words):
                 low, high = at + 32 * number, min(at + 32 * number + 32, at + field.bits)
                 hit = here & (address == register.offset // 4 + number)
-                words.append(Mux(hit, read.data[low:high], 0))
+                words.append(Mux(hit, row[low:high], 0))
         m.d.sync += word.eq(reduce(or_, words))
         return word
+
+    def _kept(self, m, short, port, commit, slot, asked):
+        """The row of `asked`, a cycle later: of a memory or, where there is one row only, of the register itself."""
+        given = port.row.as_value()
+        if not len(slot):
+            row = Signal.like(given, name=f"row_{short}", reset_less=True)
+            with m.If(commit):
+                m.d.sync += row.eq(given)
+            return row
+        m.submodules[f"rows_{short}"] = rows = Memory(shape=len(given), depth=1 << len(slot), init=[])
+        write, read = rows.write_port(), rows.read_port()
+        m.d.comb += [write.addr.eq(slot), write.data.eq(given), write.en.eq(commit), read.addr.eq(asked)]
+        return read.data

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -18,8 +18,12 @@ from tickgate.sw.spec.events import BOOK_UPDATE, INTENT, ORDER, RISK_TRACE
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
 from tickgate.sw.spec.rows import GATE_ROW, LIMITS_ROW, SYMBOL_ROW
 from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.state import Validity
 
 LATENCY_CYCLES = VERDICT_STAGE + 1
+#: Cycles from an intent to the next, at least: what is only reported or sent rests as long. What a check looks at late
+#: moves on from stage to stage, so that the registers on its way are as many as the latency says.
+_APART_CYCLES = LATENCY_CYCLES
 
 #: Limits that flip-flops declare valid, and the fields beside them that a memory keeps.
 VALID_FIELDS = ("max_quantity_valid", "max_notional_valid", "collar_valid")
@@ -52,6 +56,11 @@ class Risk(wiring.Component):
     One intent at a time: the next one may enter when the order left `o` or `rejected` was up. Updates may come in every
     cycle.
 
+    A frame may turn out bad when messages of it have been acted on. Its verdict comes here ahead of its notice: an
+    intent that enters behind `frame_bad` and was decided before it is judged on a book with the bit `fcs`; if the
+    intent under way was decided by that frame, `is_void` says so until the next one enters. An order that came to
+    nothing gives its tokens back: both buckets are as if they had never been taken.
+
     Parameters
     ----------
     sizes: `slots` is used.
@@ -68,8 +77,13 @@ class Risk(wiring.Component):
     cfg_gate: In(RowPort(GATE_ROW)); a commit fills the session's bucket.
     kill: In(1), level of the kill switch.
     session_ok: In(1), the order session is open and has room for an order.
+    frame_stamp: In(64), stamp of the first word of the frame begun last.
+    frame_begins: In(1), pulse: `frame_stamp` is another one from this cycle on.
+    frame_bad: In(1), pulse: the frame of `frame_stamp` has an error.
+    refund: In(1), pulse, before the next intent enters: the order that passed last has consumed nothing.
     o: Out(elastic(ORDER)).
     rejected: Out(1), pulse: the verdict of this cycle is not 0.
+    is_void: Out(1), level: the intent that entered last was decided by a frame that turned out bad since.
     counters: Out(counters(COUNTERS)).
     trace: Out(flow(RISK_TRACE)), with the verdict.
 
@@ -95,12 +109,17 @@ class Risk(wiring.Component):
         "row_mixed": "the notional's limit is read one cycle after the others",
         "book_late": "an intent does not see the update of its own cycle",
         "other_slot_kept": "a message of a wrong locate leaves the order's slot valid",
+        "not_refunded": "an order that came to nothing keeps its tokens",
+        "refund_overflows": "a token comes back into a full bucket",
+        "verdict_late": "an intent decided before the verdict passes until the notice has come",
+        "verdict_of_others": "an order that an earlier frame decided is void",
     }
     combinational_paths = (("now", "trace__payload"),)  # the record says the cycle in which it is valid
     unused_inputs = ("cfg_gate__select",)  # one row
     latency_cycles = {
         ("i_intents", "o", "accepted"): (LATENCY_CYCLES, LATENCY_CYCLES),
         ("i_intents", "rejected", "rejected"): (LATENCY_CYCLES, LATENCY_CYCLES),
+        ("frame_bad", "is_void", "any"): (1, 1),
     }
 
     def __init__(
@@ -121,8 +140,13 @@ class Risk(wiring.Component):
                 "cfg_gate": In(RowPort(GATE_ROW)),
                 "kill": In(1),
                 "session_ok": In(1),
+                "frame_stamp": In(64),
+                "frame_begins": In(1),
+                "frame_bad": In(1),
+                "refund": In(1),
                 "o": Out(elastic(ORDER)),
                 "rejected": Out(1),
+                "is_void": Out(1),
                 "counters": Out(counters(self.COUNTERS)),
                 "trace": Out(flow(RISK_TRACE)),
             }
@@ -133,15 +157,16 @@ class Risk(wiring.Component):
         pipe = Pipe(m, valid="valid")
         pipe.put("valid", self.i_intents.valid, 0, reset=True)
         for f in INTENT.fields:
-            pipe.put(f.name, self.i_intents.payload[f.name], 0)
-        pipe.put("entry_cycle", self.now, 0)
+            pipe.put(f.name, self.i_intents.payload[f.name], 0, rests=1 if f.name == "slot" else _APART_CYCLES)
+        pipe.put("entry_cycle", self.now, 0, rests=_APART_CYCLES)
         pipe.put("kill", self.kill, 0)
         pipe.put("session_ok", self.session_ok, 0)
+        self._frames(m)
         self._book(m, pipe)
         self._symbols(m, pipe)
         self._limits(m, pipe)
         price, quantity = pipe.get("price_e4", 1), pipe.get("quantity", 1)
-        pipe.multiply("notional_e4", price, quantity, 1)
+        pipe.multiply("notional_e4", price, quantity, 1, rests=_APART_CYCLES)
 
         verdict = Signal()
         pipe.put("accept", verdict, VERDICT_STAGE, reset=True)
@@ -180,6 +205,27 @@ class Risk(wiring.Component):
         """Whether a row of a slot that exists is committed, and of which."""
         return port.commit & (port.select < self._sizes.slots), port.select[: self._sizes.slot_bits]
 
+    def _frames(self, m):
+        """What the feed says of frames, ahead of the book: whether the intent under way is void, and one that enters.
+
+        An intent that enters was decided by the frame of `frame_stamp` or by one before it: the next one's messages
+        take longer to get here than its number does.
+        """
+        enters, stamp = self.i_intents.valid, self.i_intents.payload.stamp
+        verdict_cycle = Signal(64)  # of the last one; no message of a later frame was there by then
+        own = Signal()  # the intent under way was decided by the frame of `frame_stamp`
+        of_frame = Signal()
+        m.d.comb += of_frame.eq(Mux(enters, stamp >= self.frame_stamp, own))
+        if "verdict_of_others" in self._faults:
+            m.d.comb += of_frame.eq(1)
+        m.d.sync += own.eq(of_frame & (enters | ~self.frame_begins))
+        m.d.sync += self.is_void.eq((self.frame_bad & of_frame) | (self.is_void & ~enters))
+        with m.If(self.frame_bad):
+            m.d.sync += verdict_cycle.eq(self.now)
+        self._decided_before = Signal()
+        if "verdict_late" not in self._faults:
+            m.d.comb += self._decided_before.eq(stamp < verdict_cycle)
+
     def _book(self, m, pipe):
         """What the slot's book says, with the update of the same cycle.
 
@@ -211,15 +257,15 @@ class Risk(wiring.Component):
             m.d.comb += seen.eq(read.data)
             known, valid_now, state_now = told.at(slot), validity.at(slot), state.at(slot)
         pipe.put("has_reference", known & seen.both, 0)
-        pipe.put("reference", seen.reference, 0)
+        pipe.put("reference", seen.reference, 0, rests=_APART_CYCLES)
         pipe.put("crossed", known & seen.crossed, 0)
-        pipe.put("validity", valid_now, 0)
+        pipe.put("validity", valid_now | Mux(self._decided_before, int(Validity.FCS), 0), 0)
         pipe.put("state", state_now, 0)
 
         last_seq = Signal(64)
         as_of_seq = Mux(self.i_book.valid, update.seq, last_seq)
         m.d.sync += last_seq.eq(as_of_seq)
-        pipe.put("as_of_seq", as_of_seq, 0)
+        pipe.put("as_of_seq", as_of_seq, 0, rests=_APART_CYCLES)
 
     def _symbols(self, m, pipe):
         """Name and tick of the slot's symbol."""
@@ -235,7 +281,7 @@ class Risk(wiring.Component):
         ]
         valid = keep_row_bits(m, self._sizes.slots, row.valid, commit, select, name="symbol_valid")
         pipe.put("symbol_valid", valid.at(slot), 0)
-        pipe.put("symbol", read.data.symbol, 0)
+        pipe.put("symbol", read.data.symbol, 0, rests=_APART_CYCLES)
         pipe.put("reciprocal", read.data.reciprocal, 0)
 
     def _limits(self, m, pipe):
@@ -304,11 +350,18 @@ class Risk(wiring.Component):
                 took[name] = pipe.get("valid", after) & pipe.get(f"{name}_ready", after)
             pipe.put(f"tokens_{name}", (pipe.get(f"{name}_before", after) - took[name])[:16], after)
         m.d.comb += [session.took.eq(took["session"]), session.load.eq(pipe.get("session_load", at))]
+        # Nothing was taken since, and nothing will be before this is done: it need not be told late, as a take is.
+        refund = self.refund if "not_refunded" not in self._faults else Const(0)
+        last_slot = Signal(self._sizes.slot_bits)
+        with m.If(self.i_intents.valid):
+            m.d.sync += last_slot.eq(self.i_intents.payload.slot)
+        m.d.comb += session.returned.eq(refund)
         for s, bucket in enumerate(buckets):
             pipe.put(f"of_{s}", slot == s, at)
             m.d.comb += [
                 bucket.took.eq(took["symbol"] & pipe.get(f"of_{s}", after)),
                 bucket.load.eq(pipe.get("load", at) & (pipe.get("load_slot", at) == s)),
+                bucket.returned.eq(refund & (last_slot == s)),
             ]
 
     def _bucket(self, m, pipe, name, load):
@@ -321,13 +374,13 @@ class Risk(wiring.Component):
         return bucket
 
     def _out(self, m, pipe):
-        """The accepted order, kept until it is taken."""
+        """The accepted order, until it is taken."""
         held = self.o.valid & ~self.o.ready
         with m.If(~held):
             m.d.sync += self.o.valid.eq(pipe.get("accept", VERDICT_STAGE))
-            # Loaded whatever the verdict: only `valid` waits for it.
-            for f in ORDER.fields:
-                m.d.sync += self.o.payload[f.name].eq(pipe.get(f.name, VERDICT_STAGE))
+        # What stands in the pipeline's last registers stays there: the next intent enters when the order has left.
+        for f in ORDER.fields:
+            m.d.comb += self.o.payload[f.name].eq(pipe.get(f.name, LATENCY_CYCLES))
         m.d.comb += self.rejected.eq(pipe.get("reject", LATENCY_CYCLES))
 
     def _report(self, m, pipe):

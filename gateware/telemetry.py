@@ -1,9 +1,10 @@
 """Stage `telemetry`: the stages' trace records to the host in Ethernet frames, and latency histograms on the device."""
 
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory
@@ -44,70 +45,35 @@ _TIMED = {
 }
 
 
-class WordsOf(wiring.Component):
-    """A place for one record, which leaves it in steps of one word or of several.
+class RecordQueue(wiring.Component):
+    """Keeps the records of one class, whole, and gives them word by word.
+
+    A row is written wherever one is there, to the next free place; keeping it only counts that place. So whether a
+    record is wanted need not be known before it is stored.
 
     Parameters
     ----------
-    words: how many a record has, more than one step.
-    step: how many leave together; those behind the last word are 0.
+    row: what is kept of a record.
+    words: the record's words, made of its row; more than one.
+    depth: records, a power of two.
 
     Members
     -------
-    w_data: In(64 * words). w_en: In(1), keep it; only where `w_rdy`. w_rdy: Out(1), the place is free.
-    r_rdy: Out(1), there is a step. r_data: Out(64 * step), the next one. r_last: Out(1), it is the record's last one.
-    r_en: In(1), it is taken.
-    """
-
-    def __init__(self, words: int, step: int = 1):
-        self._steps, self._bits = -(-words // step), 64 * step
-        super().__init__(
-            {
-                "w_data": In(64 * words),
-                "w_en": In(1),
-                "w_rdy": Out(1, init=1),
-                "r_rdy": Out(1),
-                "r_data": Out(64 * step),
-                "r_last": Out(1),
-                "r_en": In(1),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        shift = Signal(self._bits * self._steps, reset_less=True)
-        left = Signal(range(self._steps + 1))
-        m.d.comb += [self.r_data.eq(shift[: self._bits]), self.r_rdy.eq(~self.w_rdy)]
-        with m.If(self.r_en):
-            m.d.sync += [shift.eq(shift[self._bits :]), left.eq(left - 1)]
-            m.d.sync += [self.r_last.eq(left == 2), self.w_rdy.eq(self.r_last)]
-        with m.If(self.w_en):
-            m.d.sync += [shift.eq(self.w_data), left.eq(self._steps), self.r_last.eq(0), self.w_rdy.eq(0)]
-        return m
-
-
-class Pairs(wiring.Component):
-    """Words of records that come two at a time: a buffer of block RAM, in which records do not wait side by side.
-
-    Parameters
-    ----------
-    words: how many a record has.
-    depth: records that wait, at least.
-
-    Members
-    -------
-    w_data: In(128). w_en: In(1), only where `w_rdy`. w_rdy: Out(1), there is room.
+    i_valid: In(1), a row is there. i: In(row).
+    keep: In(1), it is kept, where there is room; only where `i_valid`.
+    missed: Out(1), one cycle later: there was none.
     r_rdy: Out(1), there is a word; those of a record follow each other. r_data: Out(64), the next one.
     r_last: Out(1), it is the record's last one. r_en: In(1), it is taken.
     """
 
-    def __init__(self, words: int, depth: int):
-        self._words, self._depth = words, depth
+    def __init__(self, row: data.StructLayout, words: Callable[[data.View], Sequence[Value]], depth: int):
+        self._row, self._words, self._depth = row, words, depth
         super().__init__(
             {
-                "w_data": In(128),
-                "w_en": In(1),
-                "w_rdy": Out(1),
+                "i_valid": In(1),
+                "i": In(row),
+                "keep": In(1),
+                "missed": Out(1),
                 "r_rdy": Out(1),
                 "r_data": Out(64),
                 "r_last": Out(1),
@@ -117,24 +83,32 @@ class Pairs(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        depth = self._depth * -(-self._words // 2)
-        m.submodules.fifo = fifo = SyncFIFOBuffered(width=128, depth=depth + 4)
-        m.d.comb += [fifo.w_data.eq(self.w_data), fifo.w_en.eq(self.w_en)]
-        # Told a cycle late, so with room for what comes meanwhile.
-        m.d.sync += self.w_rdy.eq(fifo.w_level <= depth)
-        # A register behind the memory, which answers late in the cycle.
-        pair, number, following = Signal(128, reset_less=True), Signal(range(self._words)), Signal(range(self._words))
-        ends = Signal()  # the pair has no other word
+        m.submodules.memory = memory = Memory(shape=self._row, depth=self._depth, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        put, take = Signal(range(self._depth)), Signal(range(self._depth))
+        # The reader counts a record a cycle after it was kept: until then `stored` tells of it.
+        level, stored = Signal(range(self._depth + 1)), Signal()
+        full = level[-1] | (level[:-1].all() & stored)
+        m.d.comb += [write.addr.eq(put), write.data.eq(self.i), write.en.eq(self.i_valid & ~full)]
+        m.d.sync += [stored.eq(self.keep & ~full), self.missed.eq(self.keep & full)]
+        with m.If(self.keep & ~full):
+            m.d.sync += put.eq(put + 1)
+
+        # A register behind the memory and the choice of the word.
+        found = self._words(read.data)
+        number, free, fetches, ends = Signal(range(len(found))), Signal(), Signal(), Signal()
         m.d.comb += [
-            self.r_data.eq(pair[:64]),
-            following.eq(Mux(self.r_en, Mux(self.r_last, 0, number + 1), number)),
-            fifo.r_en.eq(~self.r_rdy | (self.r_en & ends)),
+            read.addr.eq(take),
+            free.eq(~self.r_rdy | self.r_en),
+            fetches.eq(free & (level != 0)),
+            ends.eq(number == len(found) - 1),
         ]
-        m.d.sync += [number.eq(following), self.r_last.eq(following == self._words - 1)]
-        with m.If(self.r_en):
-            m.d.sync += [pair.eq(pair[64:]), ends.eq(1)]
-        with m.If(fifo.r_en):
-            m.d.sync += [self.r_rdy.eq(fifo.r_rdy), pair.eq(fifo.r_data), ends.eq(following == self._words - 1)]
+        with m.If(free):
+            m.d.sync += self.r_rdy.eq(fetches)
+        with m.If(fetches):
+            m.d.sync += [self.r_data.eq(Array(found)[number]), self.r_last.eq(ends)]
+            m.d.sync += [number.eq(Mux(ends, 0, number + 1)), take.eq(take + ends)]
+        m.d.sync += level.eq(level + stored - (fetches & ends))
         return m
 
 
@@ -142,14 +116,14 @@ class Telemetry(wiring.Component):
     """Sends trace records to the host and counts their latencies; it takes whatever comes and never holds a stage up.
 
     Intents, verdicts and orders are always sent; other records of a stage when its bit of `mask` is set, and of these
-    one in `every`. Each class keeps two records, trigger, risk and orders `class_depth` more, and all together up to
-    `depth` words of others; a record that finds its class full is lost and counted. A frame takes what is there
-    when the one before has left, at most `telemetry.FRAME_SIZE_MAX` bytes, whole records only.
+    one in `every`. Each class keeps `class_depth` records, and all together up to `depth` words of others; a record
+    that finds its class full is lost and counted. A frame takes what is there when the one before has left, at most
+    `telemetry.FRAME_SIZE_MAX` bytes, whole records only.
 
     Parameters
     ----------
     depth: words kept between the classes and the frames, a power of two of 32 or more.
-    class_depth: records more than two in each class of which all are sent, a power of two.
+    class_depth: records that wait in each class, a power of two of 2 or more; up to 16 take the same room.
     sampled: whether the classes of feed, itch and book are there, of which nothing is sent but what the mask selects.
         Without them the mask means nothing for these; histograms count all stages either way.
     faults: names of `FAULTS`, for the tests of the tests.
@@ -165,7 +139,7 @@ class Telemetry(wiring.Component):
 
     Raises
     ------
-    ValueError: a fault that is not in `FAULTS`.
+    ValueError: a depth that is no such power of two, or a fault that is not in `FAULTS`.
     """
 
     COUNTERS = ("telemetry_lost",)
@@ -183,6 +157,8 @@ class Telemetry(wiring.Component):
     ):
         if depth < 32 or depth & (depth - 1):
             raise ValueError(f"depth must be a power of two of 32 or more, not {depth}")
+        if class_depth < 2 or class_depth & (class_depth - 1):
+            raise ValueError(f"class_depth must be a power of two of 2 or more, not {class_depth}")
         self._depth, self._class_depth, self._sampled = depth, class_depth, sampled
         self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
@@ -199,7 +175,7 @@ class Telemetry(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lost, queues, counts = [], [], []
+        queues, counts = [], []
         for number, stage in enumerate(telemetry.CLASSES):
             seen = Signal(layout(TRACES[stage]), name=f"seen_{stage}", reset_less=True)
             valid = Signal(name=f"valid_{stage}")
@@ -208,13 +184,12 @@ class Telemetry(wiring.Component):
             with m.If(port.valid):
                 m.d.sync += seen.eq(port.payload)
             if self._sampled or stage in telemetry.ALWAYS:
-                queue, missed = self._class(m, stage, number, valid, seen)
-                queues.append(queue)
-                lost.append(missed)
+                queues.append(self._class(m, stage, number, port.valid, port.payload))
             counts.append(self._count(m, stage, valid, seen))
         chosen = [Mux(self.bin_select[5:] == number, count, 0) for number, count in enumerate(counts)]
         m.d.sync += self.bin_count.eq(reduce(or_, chosen))
 
+        lost = [queue.missed for queue in queues]
         missing = Signal(range(len(lost) + 1))
         m.d.sync += missing.eq(
             sum(lost[1:], start=lost[0]) if "loss_not_counted" not in self._faults else Cat(lost).any()
@@ -243,15 +218,15 @@ class Telemetry(wiring.Component):
         ]
         return histogram.count
 
-    def _class(self, m, stage, number, valid, seen):
-        """Choose and keep the records of one class; returns its queue and whether a record is lost."""
+    def _class(self, m, stage, number, valid, told):
+        """Choose and keep the records of one class; returns its queue."""
         record = telemetry.RECORDS[stage]
         kept = [f.name for f in record.fields if f.name not in _OWN_FIELDS]
-        slot = seen.slot if "slot" in TRACES[stage].tuple_type._fields else Const(NO_SLOT, 8)
+        has_slot = "slot" in TRACES[stage].tuple_type._fields
         before = Signal(32, name=f"number_{stage}")
         with m.If(valid):
             m.d.sync += before.eq(before + 1)
-        always = _ALWAYS[stage](seen) if stage in _ALWAYS else Const(0)
+        always = _ALWAYS[stage](told) if stage in _ALWAYS else Const(0)
         if "intents_masked" in self._faults:
             always = Const(0)
         left = Signal(16, name=f"left_{stage}")
@@ -260,45 +235,25 @@ class Telemetry(wiring.Component):
             m.d.sync += left.eq(left - 1)
             with m.If(left == 0):
                 m.d.sync += left.eq(self.every if "every_one_more" in self._faults else self.every - 1)
-        # Decided in one cycle, stored in the next, or when there is room: that is the class's second place.
-        decided, stuck = Signal(name=f"decided_{stage}"), Signal(name=f"stuck_{stage}")
-        wanted = Signal(name=f"wanted_{stage}")
-        fields = {"slot": 8, "number": 32, **{name: 8 * record.field(name).size for name in kept}}
-        entry = Signal(data.StructLayout(fields), name=f"entry_{stage}", reset_less=True)
-        m.d.comb += decided.eq(valid & always | offered & (left == 0))
-        with m.If(~stuck):
-            m.d.sync += wanted.eq(decided)
-            with m.If(valid):
-                m.d.sync += [
-                    entry.slot.eq(slot),
-                    entry.number.eq(before),
-                    *[entry[name].eq(seen[name]) for name in kept],
-                ]
-        missed = Signal(name=f"missed_{stage}")
-        m.d.sync += missed.eq(decided & stuck)
-        count = record.size // WORD_BYTES
-        sent_all = stage in telemetry.ALWAYS
-        place = queue = WordsOf(count, step=2 if sent_all else 1)
-        m.submodules[f"words_{stage}"] = place
-        if sent_all:
-            m.submodules[f"queue_{stage}"] = queue = Pairs(count, self._class_depth)
-            moves = Signal(name=f"moves_{stage}")
-            m.d.comb += [
-                moves.eq(place.r_rdy & queue.w_rdy),
-                place.r_en.eq(moves),
-                queue.w_en.eq(moves),
-                queue.w_data.eq(place.r_data),
-            ]
-        m.d.comb += [place.w_en.eq(wanted & place.w_rdy), stuck.eq(wanted & ~place.w_rdy)]
-        values = {name: entry[name] for name in ("slot", "number", *kept)}
-        if "little_endian" in self._faults and stage == "risk":
-            price = entry["price_e4"]
-            values["price_e4"] = Cat(price[24:], price[16:24], price[8:16], price[:8])
-        values |= {"telemetry_class": number, "words": count, "telemetry_flags": 0}
-        if "padding" in record.names:
-            values["padding"] = bytes(record.field("padding").size)
-        m.d.comb += place.w_data.eq(Cat(*words(message_bytes(record, values))))
-        return queue, missed
+        fields = {"number": before, **{name: told[name][: 8 * record.field(name).size] for name in kept}}
+        if has_slot:
+            fields["slot"] = told.slot
+
+        def record_words(row) -> list[Value]:
+            values = {"slot": NO_SLOT, **{name: row[name] for name in fields}}
+            if "little_endian" in self._faults and stage == "risk":
+                price = values["price_e4"]
+                values["price_e4"] = Cat(price[24:], price[16:24], price[8:16], price[:8])
+            values |= {"telemetry_class": number, "words": record.size // WORD_BYTES, "telemetry_flags": 0}
+            if "padding" in record.names:
+                values["padding"] = bytes(record.field("padding").size)
+            return words(message_bytes(record, values))
+
+        row = data.StructLayout({name: len(value) for name, value in fields.items()})
+        m.submodules[f"queue_{stage}"] = queue = RecordQueue(row, record_words, self._class_depth)
+        m.d.comb += [queue.i[name].eq(value) for name, value in fields.items()]
+        m.d.comb += [queue.i_valid.eq(valid), queue.keep.eq(valid & always | offered & (left == 0))]
+        return queue
 
     def _serialise(self, m, queues, fifo):
         """Words of one record after the other, later stages first, a record only where all of it has room."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import DomainRenamer, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -56,6 +56,8 @@ class Top(wiring.Component):
     sampled_telemetry: see `tickgate.gateware.telemetry.Telemetry`; a small part has no room for it.
     macs: MACs around the device; for each there is an input `counters_mac<n>` of its counters, and registers tell the
         sums.
+    domains: whether each of `PARTS` is in a clock domain of its own, `sync_<part>`, which is around and has the clock
+        of `sync`; so a board resets each of them by a register of its own.
     faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
 
     Members
@@ -78,6 +80,7 @@ class Top(wiring.Component):
     FAULTS = {
         "wiring.done_without_rejects": "the trigger is not told of rejected intents",
         "wiring.kill_skips_orders": "the kill switch does not reach the order session",
+        "wiring.verdict_skips_orders": "the verdict on a frame does not reach the order session",
     } | {
         f"{stage}.{fault}": text
         for stage, component in {**COMPONENTS, "registers": Registers, "readback": Readback}.items()
@@ -93,6 +96,8 @@ class Top(wiring.Component):
         ("risk", "i_intents", "o", "accepted"),
         ("orders", "i", "o", "idle"),
     )
+    #: What may have a clock domain of its own, from the inputs to the outputs.
+    PARTS = (*COMPONENTS, "registers")
     latency_cycles = {("bus", "o_orders", "kill"): (1, 1)}
 
     def __init__(
@@ -105,10 +110,11 @@ class Top(wiring.Component):
         status: bool = False,
         sampled_telemetry: bool = True,
         macs: int = 0,
+        domains: bool = False,
         faults: frozenset[str] = frozenset(),
     ):
         self._sizes, self._trace, self._build_id, self._clock_hz = sizes, trace, build_id, core_clock_hz
-        self._sampled = sampled_telemetry
+        self._sampled, self._domains = sampled_telemetry, domains
         self._status, self._macs = status, tuple(f"mac{number}" for number in range(macs))
         self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
@@ -154,21 +160,26 @@ class Top(wiring.Component):
     def _faults_of(self, stage: str) -> frozenset[str]:
         return frozenset(f.split(".", 1)[1] for f in self._faults if f.startswith(f"{stage}."))
 
+    def _place(self, m, name, component):
+        m.submodules[name] = DomainRenamer(f"sync_{name}")(component) if self._domains else component
+
     def elaborate(self, platform):
         m = Module()
         stages = {}
         for name in COMPONENTS:
-            m.submodules[name] = stages[name] = self._stage(name)
+            stages[name] = self._stage(name)
+            self._place(m, name, stages[name])
         feed, itch, book, trigger = (stages[n] for n in ("feed", "itch", "book", "trigger"))
         risk, orders, telemetry = (stages[n] for n in ("risk", "orders", "telemetry"))
         sources = COUNTER_SOURCES | dict.fromkeys(self._macs, GmiiMac.COUNTERS)
-        m.submodules.registers = registers = Registers(
+        registers = Registers(
             self._sizes,
             sources,
             build_id=self._build_id,
             core_clock_hz=self._clock_hz,
             faults=self._faults_of("registers"),
         )
+        self._place(m, "registers", registers)
 
         # The data path.
         connect(m, flipped(self.i_a), feed.i_a)
@@ -185,7 +196,14 @@ class Top(wiring.Component):
         m.d.comb += [
             book.event_overflow.eq(itch.event_overflow),
             risk.session_ok.eq(orders.session_ok),
+            # The verdict on a frame goes ahead of its notice, to the order that it may still stop.
+            risk.frame_stamp.eq(feed.frame_stamp),
+            risk.frame_begins.eq(feed.frame_begins),
+            risk.frame_bad.eq(feed.frame_bad),
+            risk.refund.eq(orders.refund),
         ]
+        if "wiring.verdict_skips_orders" not in self._faults:
+            m.d.comb += orders.is_void.eq(risk.is_void)
         if "wiring.done_without_rejects" in self._faults:
             m.d.comb += trigger.done.eq(orders.done)
         else:

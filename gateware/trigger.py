@@ -118,6 +118,10 @@ class Trigger(wiring.Component):
         self._entry(m, pipe)
         for side in (0, 1):
             self._row(m, pipe, side)
+        # What is only passed on is not moved from stage to stage.
+        quantities = [f"row{side}_quantity" for side in (0, 1)]
+        pipe.carry(["seq", "stamp", *quantities], 0, DECISION_STAGE)
+        pipe.carry(["bid_px_e4", "ask_px_e4", "bid_qty", "ask_qty"], 1, LATENCY_CYCLES)
         self._decide(m, pipe)
 
         m.d.comb += self.o_book.valid.eq(pipe.get("valid", LATENCY_CYCLES))

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from tickgate.hw import hierarchy as parts_module
-from tickgate.hw import placed, tools
+from tickgate.hw import output_registers, placed, tools
 from tickgate.hw.boards import Board
-from tickgate.hw.design import CELLS_FILE, NAME, Design, prepare
+from tickgate.hw.design import CELLS_FILE, MOVES_REGISTERS, NAME, Design, prepare
 from tickgate.hw.fits import check_fits
 from tickgate.hw.hierarchy import Hierarchy, PartCells
+from tickgate.hw.output_registers import Moved
 from tickgate.hw.placed import Placed
 from tickgate.hw.platforms import REQUIRED_TOOLS
 from tickgate.hw.steps import Steps, compile_tools
@@ -58,6 +59,7 @@ class Build:
     results: of each seed that could be routed, in the order of the seeds. lost: what was said of each that could not.
     best: the one that is packed. parts: cells of each part of the design.
     faults: what the build fails for, a line each; missed clocks are none where they were allowed.
+    moved: registers that are in block RAMs, and in no count of flip-flops.
     outputs: the bitstream in its forms, empty where the build failed. seconds: how long each step took.
     """
 
@@ -68,6 +70,7 @@ class Build:
     best: Placed
     parts: tuple[PartCells, ...]
     faults: tuple[str, ...]
+    moved: Moved
     outputs: tuple[Output, ...]
     seconds: Mapping[str, float]
 
@@ -117,6 +120,9 @@ def build(
             alone.result()
         with steps.step("synthesise") as said:
             workshop.run("yosys", design.commands[0][1:], work, "yosys.log", said, f"{NAME}.rpt")
+            moved = _moved(board, work / f"{NAME}.json", work / CELLS_FILE)
+        if moved.flip_flops:
+            steps.tell(str(moved))
         cells = parts_module.total_cells(json.loads((work / CELLS_FILE).read_text()))
         check_fits(board.name, board.part, cells, placed.SMALLER)
         results, lost = _try_seeds(board, design, hierarchy, work, range(1, seeds + 1), pool, workshop, steps)
@@ -129,7 +135,14 @@ def build(
         if not faults:
             with steps.step("pack"):
                 outputs = _pack(design, best, work, folder, workshop)
-        return Build(board, design, results, lost, best, parts, faults, outputs, dict(steps.seconds))
+        return Build(board, design, results, lost, best, parts, faults, moved, outputs, dict(steps.seconds))
+
+
+def _moved(board: Board, netlist: Path, statistics: Path) -> Moved:
+    """Moves registers into block RAMs, where the board's toolchain has such."""
+    if board.toolchain not in MOVES_REGISTERS:
+        return Moved(0, 0)
+    return output_registers.move_in_files(netlist, statistics)
 
 
 def _alone(
@@ -140,10 +153,12 @@ def _alone(
     folder.mkdir()
     lines = map(str.strip, design.files[f"{NAME}.ys"].splitlines())
     synthesis = next(line for line in lines if line.startswith("synth_"))
-    script = parts_module.alone_script(hierarchy, f"../{NAME}.il", synthesis, CELLS_FILE)
+    netlist = f"{NAME}.json" if design.board.toolchain in MOVES_REGISTERS else ""
+    script = parts_module.alone_script(hierarchy, f"../{NAME}.il", synthesis, CELLS_FILE, netlist)
     (folder / "alone.ys").write_text(script)
     with steps.step("synthesise the parts alone") as said:
         workshop.run("yosys", ["-q", "-l", "alone.rpt", "alone.ys"], folder, "yosys.log", said, "alone.rpt")
+        _moved(design.board, folder / netlist, folder / CELLS_FILE)
     return parts_module.alone_cells(json.loads((folder / CELLS_FILE).read_text()))
 
 
@@ -284,6 +299,7 @@ def as_json(made: Build) -> dict[str, Any]:
             {"clock": name, "words": path.words, "steps": [list(step) for step in path.steps]}
             for name, path in best.paths.items()
         ],
+        "moved_flip_flops": made.moved.flip_flops,
         "utilization": [
             {"resource": name, "name": placed.RESOURCES.get(name, name), "used": used, "available": there}
             for name, (used, there) in best.utilization.items()

@@ -120,6 +120,8 @@ def render(report: Mapping[str, Any]) -> str:
     parts += ["<h2>Between clocks</h2>", _crossings(report)]
     used = [[u["name"], u["used"], u["available"], f"{u['used'] / u['available']:.0%}"] for u in report["utilization"]]
     parts += ["<h2>Utilization</h2>", table(["resource", "used", "there are", ""], used)]
+    if report["moved_flip_flops"]:
+        parts.append(note(f"{report['moved_flip_flops']:,} registers more are those of block RAMs."))
     parts += ["<h2>Parts</h2>", _parts(report)]
     files = [[f["name"], f["bytes"], f["sha256"]] for f in report["files"]]
     parts += ["<h2>Files</h2>", table(["file", "bytes", "SHA-256"], files) if files else note("None.")]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tickgate.hw import tools
+from tickgate.hw import output_registers, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.platforms import board_top, platform_for
 
@@ -26,7 +26,13 @@ from tickgate.hw.platforms import board_top, platform_for
 NAME = "top"
 #: Statistics of the synthesised design, written by the synthesis script.
 CELLS_FILE = "cells.json"
-SYNTHESIS_OPTIONS = {"trellis": "-abc9", "icestorm": ""}
+#: What synthesis for ECP5 is told, wherever it is done. Without the second one Yosys puts a detour around every block
+#: RAM, for reads of a row that is written in the same cycle; nothing depends on what these give (record 64).
+ECP5_OPTIONS = "-abc9 -no-rw-check"
+SYNTHESIS_OPTIONS = {"trellis": ECP5_OPTIONS, "icestorm": ""}
+
+#: Toolchains in which registers are moved into block RAMs between synthesis and place and route.
+MOVES_REGISTERS = ("trellis",)
 
 _SOURCE = re.compile(r'^(\s*attribute \\src )"([^"]*)"$', re.MULTILINE)
 _FOLDERS = ("hw", "gateware", "sw")
@@ -119,6 +125,10 @@ def _plan(
         plan = make_platform(board).prepare(make_top(board, build_id=build_id), NAME, emit_src=sources, **options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
     files = {name: _relative(text) if name.endswith(".il") else text for name, text in files.items()}
+    if board.toolchain in MOVES_REGISTERS:
+        # What is done to the netlist between the tools decides the circuit as well.
+        path = Path(output_registers.__file__)
+        files[path.name] = path.read_text()
     return files, _commands(files)
 
 

@@ -311,17 +311,19 @@ def parts_of(
     return tuple(found)
 
 
-def alone_script(hierarchy: Hierarchy, design: str, synthesis: str, statistics: str) -> str:
+def alone_script(hierarchy: Hierarchy, design: str, synthesis: str, statistics: str, netlist: str = "") -> str:
     """A script for Yosys that synthesises every part behind its own walls and writes its statistics.
 
     Parameters
     ----------
     design: file of the netlist. synthesis: the command of the build. statistics: file to write.
+    netlist: file to write the parts' cells to, none where it is empty.
     """
     kept = sorted({hierarchy.instances[path] for path in hierarchy.parts()})
     # `keep`: an instance whose outputs nobody reads is to be counted as well.
     walls = [f"setattr -mod -set keep_hierarchy 1 -set keep 1 {name}" for name in kept]
-    return "\n".join([f"read_rtlil {design}", *walls, synthesis, f"tee -q -o {statistics} stat -json", ""])
+    written = [f"write_json {netlist}"] if netlist else []
+    return "\n".join([f"read_rtlil {design}", *walls, synthesis, f"tee -q -o {statistics} stat -json", *written, ""])
 
 
 def total_cells(statistics: Mapping[str, Any]) -> dict[str, int]:

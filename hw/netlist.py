@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import to_verilog
-from tickgate.hw import tools
+from tickgate.hw import output_registers, tools
+from tickgate.hw.design import ECP5_OPTIONS
 from tickgate.hw.hierarchy import NO_CELLS, total_cells
+from tickgate.hw.output_registers import Moved
 from tickgate.sw.spec.sizes import Sizes
 
 #: Name of the netlist's module, as of the device that is simulated without synthesis.
@@ -33,11 +35,12 @@ class Netlist:
     Members
     -------
     text: Verilog of its cells' models, as far as Yosys has them, and of the netlist.
-    cells: number of cells by type.
+    cells: number of cells by type. moved: registers that are in block RAMs.
     """
 
     text: str
     cells: dict[str, int]
+    moved: Moved
 
 
 def synthesised(sizes: Sizes, folder: Path, watch: Callable[[str], None] = lambda line: None) -> Netlist:
@@ -57,15 +60,16 @@ def synthesised(sizes: Sizes, folder: Path, watch: Callable[[str], None] = lambd
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{NAME}.v").write_text(to_verilog(Top(sizes, trace=True), name=NAME))
     (folder / "netlist.ys").write_text(
-        f"read_verilog {NAME}.v; synth_ecp5 -abc9 -top {NAME}\n"
-        "tee -q -o cells.json stat -json\n"
-        "write_verilog -noattr -norename cells.v\n"
+        f"read_verilog {NAME}.v; synth_ecp5 {ECP5_OPTIONS} -top {NAME} -json cells.json\n"
     )
+    (folder / "verilog.ys").write_text("read_json cells.json; write_verilog -noattr -norename cells.v\n")
     with tools.Workshop() as workshop:
         workshop.run("yosys", ["-s", "netlist.ys"], folder, "netlist.log", watch)
-    counted = total_cells(json.loads((folder / "cells.json").read_text()))
+        moved = output_registers.move_in_files(folder / "cells.json", folder / "counted.json")
+        workshop.run("yosys", ["-q", "-s", "verilog.ys"], folder, "verilog.log", watch)
+    counted = total_cells(json.loads((folder / "counted.json").read_text()))
     cells = {kind: count for kind, count in counted.items() if kind not in NO_CELLS}
-    return Netlist("\n".join([*models_of(cells), (folder / "cells.v").read_text()]), cells)
+    return Netlist("\n".join([*models_of(cells), (folder / "cells.v").read_text()]), cells, moved)
 
 
 def models_of(cells: Iterable[str]) -> list[str]:

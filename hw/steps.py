@@ -59,6 +59,10 @@ class Steps:
         if not self._console.is_terminal:
             self._console.print(f"{name}: {self.seconds[name]:.1f} s", markup=False)
 
+    def tell(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(line, markup=False)
+
 
 def compile_tools(names: Iterable[str], folder: Path, workshop: tools.Workshop, steps: Steps) -> None:
     """Has every tool compiled, one after the other: two at the same time would compile the same one twice."""

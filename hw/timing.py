@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
+from tickgate.hw import output_registers
+from tickgate.hw.design import ECP5_OPTIONS
 from tickgate.hw.fits import check_fits
 from tickgate.hw.harness import PinHarness
 from tickgate.hw.hierarchy import total_cells
@@ -35,7 +37,8 @@ class TimingResult:
 
     Members
     -------
-    fmax_hz: post-route clock. cells: by type, of the stage alone. logic_ns, routing_ns: the critical path's shares.
+    fmax_hz: post-route clock. cells: by type, of the stage alone, of which `moved_flip_flops` are in block RAMs and
+        counted no more. logic_ns, routing_ns: the critical path's shares.
     """
 
     stage: str
@@ -44,6 +47,7 @@ class TimingResult:
     fmax_hz: float
     target_hz: int
     cells: dict[str, int]
+    moved_flip_flops: int
     utilization: dict[str, tuple[int, int]]
     path_from: str
     path_to: str
@@ -81,13 +85,15 @@ def place_and_route(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "stage.v").write_text(to_verilog(STAGES[stage](sizes, frozenset()), name="stage"))
     (folder / "timing.v").write_text(to_verilog(PinHarness(STAGES[stage](sizes, frozenset())), name="timing"))
-    synth = "read_verilog {0}.v; synth_ecp5 -abc9 -top {0}"
-    (folder / "alone.ys").write_text(synth.format("stage") + "; tee -q -o stage.json stat -json\n")
-    (folder / "synth.ys").write_text(synth.format("timing") + " -json timing.json\n")
+    synth = "read_verilog {0}.v; synth_ecp5 " + ECP5_OPTIONS + " -top {0} -json {1}.json\n"
+    (folder / "alone.ys").write_text(synth.format("stage", "alone"))
+    (folder / "synth.ys").write_text(synth.format("timing", "timing"))
     with Workshop() as workshop:
         workshop.run("yosys", ["-q", "-s", "alone.ys"], folder, "alone.log")
+        moved = output_registers.move_in_files(folder / "alone.json", folder / "stage.json")
         check_fits(stage, part, _cells(folder))
         workshop.run("yosys", ["-q", "-s", "synth.ys"], folder, "synth.log")
+        output_registers.move_in_files(folder / "timing.json", folder / "counted.json")
         workshop.run(
             "nextpnr-ecp5",
             [*part.nextpnr, "--package", part.package, "--speed", part.speed, "--json", "timing.json",
@@ -96,10 +102,10 @@ def place_and_route(
             folder,
             "nextpnr.log",
         )  # fmt: skip
-    return read_report(stage, part, seed, folder)
+    return read_report(stage, part, seed, folder, moved.flip_flops)
 
 
-def read_report(stage: str, part: Part, seed: int, folder: Path) -> TimingResult:
+def read_report(stage: str, part: Part, seed: int, folder: Path, moved_flip_flops: int = 0) -> TimingResult:
     """The result from the files that the tools left in `folder`."""
     report = json.loads((folder / "report.json").read_text())
     clock, figures = next(iter(report["fmax"].items()))
@@ -116,6 +122,7 @@ def read_report(stage: str, part: Part, seed: int, folder: Path) -> TimingResult
         fmax_hz=figures["achieved"] * 1e6,
         target_hz=part.target_hz,
         cells=_cells(folder),
+        moved_flip_flops=moved_flip_flops,
         utilization={k: (v["used"], v["available"]) for k, v in report["utilization"].items() if v["used"]},
         path_from=steps[0].where.split(" -> ")[0] if steps else "",
         path_to=steps[-1].where.split(" -> ")[-1] if steps else "",

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tickgate.sim import cache, flatten, gates, merging, sinking, verilator
+from tickgate.sim import cache, clusters, flatten, gates, gating, masks, merging, sinking, verilator
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.events import TRACES
 from tickgate.sw.spec.sizes import Sizes
@@ -25,7 +25,7 @@ _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVE
 
 def _sources() -> bytes:
     """What of this package decides how a device is built."""
-    parts = (verilator, flatten, gates, merging, sinking)
+    parts = (verilator, flatten, gates, masks, merging, sinking, clusters, gating)
     paths = [Path(part.__file__ or "") for part in parts] + [Path(__file__), Path(__file__).with_name("mac_top.py")]
     return b"".join(path.read_bytes() for path in paths)
 
@@ -79,7 +79,7 @@ def _find_member(root_header: str, memory: Memory) -> str:
     return inside[0]
 
 
-def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool, gmii: bool) -> str:
+def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool, gmii: bool, cells: bool) -> str:
     sample = " ".join(
         f"if (top->trace_{stage}___05Fvalid) trace({number}, top->trace_{stage}___05Fpayload, {record.size_bytes});"
         for number, (stage, record) in enumerate(TRACES.items())
@@ -103,15 +103,19 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool, g
         raise RuntimeError("the model keeps no previous value of its clock")
     # The crossings of a MAC have a clock of another name and asynchronous resets, so there the model is evaluated.
     fell = "(top)->eval()" if gmii else f"(top)->rootp->{previous.group(1)} = 0"
+    # What stands around the evaluation is for messages and objects, of which only cells have any.
+    rose = "(top)->eval()" if gmii or waves or cells else "Vdevice___024root___eval((top)->rootp)"
     return "\n".join(
         [
             '#include "Vdevice.h"',
             '#include "Vdevice___024root.h"',
+            "void Vdevice___024root___eval(Vdevice___024root* vlSelf);",
             "using Model = Vdevice;",
             f"#define TICKGATE_WAVES {int(waves)}",
             f"enum {{ TRACE_COUNT = {len(TRACES)} }};",
             f"#define SAMPLE_TRACES(top) {sample}",
             f"#define TICKGATE_GMII {int(gmii)}",
+            f"#define CLOCK_ROSE(top) {rose}",
             f"#define CLOCK_FELL(top) {fell}",
             "#define CLEAR_INPUTS(top) top->i_a___05Fvalid = top->i_b___05Fvalid = top->i_inject___05Fvalid = 0; "
             "top->bus___05Fw_en = top->bus___05Fr_en = 0; top->o_orders___05Fready = top->o_telemetry___05Fready = 0; "
@@ -138,7 +142,7 @@ def _design(sizes: Sizes, waves: bool, faults: frozenset[str], gmii: bool) -> tu
         return text, tuple(memory.below("top") for memory in memories)
     if waves:  # a waveform is looked at by its hierarchy, and by all of its nets
         return text, memories
-    return sinking.sunk(text, "device"), tuple(memory.flat for memory in memories)
+    return gating.gated(text, "device"), tuple(memory.flat for memory in memories)
 
 
 def shared_object(
@@ -176,8 +180,10 @@ def shared_object(
             [str(verilator.bin_folder() / "verilator"), *_VERILATE, *waves_flags, "public.vlt", "device.v"], folder
         )
         obj = folder / "obj"
+        for source in obj.glob("Vdevice___024root__*.cpp"):
+            source.write_text(gating.hinted(source.read_text()))
         root = (obj / "Vdevice___024root.h").read_text()
-        (obj / "ports.h").write_text(_ports_header(root, memories, waves, gmii))
+        (obj / "ports.h").write_text(_ports_header(root, memories, waves, gmii, bool(gate_level)))
         shutil.copy(HARNESS, obj / "harness.cpp")
         include = verilator.bin_folder().parent / "include"
         runtime = ["verilated.cpp", "verilated_threads.cpp"] + (["verilated_vcd_c.cpp"] if waves else [])

@@ -11,7 +11,7 @@ from tickgate.sim.compare.engine import Traces
 from tickgate.sw.files.packer import Frames
 from tickgate.sw.report.plots import SymbolSeries
 from tickgate.sw.spec.config import Config
-from tickgate.sw.spec.events import BUY, NO_SLOT, SELL, FeedItem, OrderItem, TriggerFlag, TriggerStatus
+from tickgate.sw.spec.events import BUY, NO_SLOT, SELL, FeedItem, ItchStatus, OrderItem, TriggerFlag, TriggerStatus
 
 #: Stages that take cycles between the deciding byte and the order's first word, in their order.
 BUDGET_STAGES = ("feed", "itch", "book", "trigger", "risk", "orders")
@@ -36,8 +36,7 @@ class Watch:
         self.config = config
         self.budgets: list[tuple[int, ...]] = []
         self.first_order_seq = 0
-        self._parts: dict[int, list[tuple[npt.NDArray[Any], ...]]] = {slot: [] for slot in range(len(config.slots))}
-        self._depth = {(slot, side): 0 for slot in self._parts for side in (BUY, SELL)}
+        self._parts: list[tuple[npt.NDArray[Any], ...]] = []
 
     def __call__(self, frames: Frames, traces: Traces) -> None:
         """Takes one batch in."""
@@ -45,24 +44,16 @@ class Watch:
         self._orders(traces)
 
     def _market(self, frames: Frames, book: npt.NDArray[Any]) -> None:
-        for slot, parts in self._parts.items():
-            own = book[book["slot"] == slot]
-            if not len(own):
-                continue
-            at = np.searchsorted(frames.first_sequence, own["seq"], side="right") - 1
-            bid, ask = own["bid_px_e4"].astype(np.int64), own["ask_px_e4"].astype(np.int64)
-            spread = np.where((bid > 0) & (ask > 0), ask - bid, 0)
-            parts.append((frames.times_ns[at], spread, self._side(own, slot, BUY), self._side(own, slot, SELL)))
-
-    def _side(self, own: npt.NDArray[Any], slot: int, side: int) -> npt.NDArray[np.int64]:
-        """Shares on all levels of a side after each record: what the levels told in it gained and lost, summed."""
-        change = np.zeros(len(own), dtype=np.int64)
-        for half in ("old", "new"):
-            gained = own[f"{half}_level_after"].astype(np.int64) - own[f"{half}_level_before"].astype(np.int64)
-            change += np.where(own[f"{half}_side"] == side, gained, 0)
-        shares = self._depth[slot, side] + np.cumsum(change)
-        self._depth[slot, side] = int(shares[-1])
-        return shares
+        """Slot, time, spread, and what the levels of each side gained, after each record."""
+        at = np.searchsorted(frames.first_sequence, book["seq"], side="right") - 1
+        bid, ask = book["bid_px_e4"].astype(np.int64), book["ask_px_e4"].astype(np.int64)
+        spread = np.where((bid > 0) & (ask > 0), ask - bid, 0)
+        gains = [
+            (book[f"{half}_side"], (book[f"{half}_level_after"] - book[f"{half}_level_before"]).astype(np.int64))
+            for half in ("old", "new")
+        ]
+        bids, asks = (np.sum([np.where(s == side, gained, 0) for s, gained in gains], axis=0) for side in (BUY, SELL))
+        self._parts.append((book["slot"].copy(), frames.times_ns[at], spread, bids, asks))
 
     def _orders(self, traces: Traces) -> None:
         orders = traces["orders"]
@@ -75,29 +66,36 @@ class Watch:
         trigger = traces["trigger"]
         sent = trigger[(trigger["flags"] & TriggerFlag.EVAL > 0) & (trigger["status"] == TriggerStatus.SENT)]
         emitted = trigger[trigger["flags"] & TriggerFlag.EMIT > 0]
-        book = traces["book"]
+        itch, book, risk = traces["itch"], traces["book"], traces["risk"]
+        decided = _cycle_of(sent) | _cycle_of(emitted, "wait_seq")
+        seqs = orders["seq"]
         cycles = {
-            "feed": _cycle_of(feed[feed["item"] == FeedItem.MESSAGE]),
-            "itch": _cycle_of(traces["itch"]),
-            "book": _cycle_of(book[book["slot"] != NO_SLOT]),
-            "trigger": _cycle_of(sent) | _cycle_of(emitted, "wait_seq"),
-            "risk": _cycle_of(traces["risk"]),
-            "orders": _cycle_of(orders),
+            "feed": _cycles(feed, feed["item"] == FeedItem.MESSAGE, seqs),
+            "itch": _cycles(itch, itch["status"] != ItchStatus.NOTICE, seqs),
+            "book": _cycles(book, book["slot"] != NO_SLOT, seqs),
+            "trigger": [decided[seq] for seq in seqs.tolist()],
+            "risk": _cycles(risk, risk["reasons"] == 0, seqs),
+            "orders": orders["cycle"].tolist(),
         }
-        for seq, stamp in zip(orders["seq"].tolist(), orders["stamp"].tolist(), strict=True):
-            edges = [stamp, *(cycles[stage][seq] for stage in BUDGET_STAGES)]
+        for edges in zip(orders["stamp"].tolist(), *(cycles[stage] for stage in BUDGET_STAGES), strict=True):
             self.budgets.append(tuple(after - before for before, after in zip(edges, edges[1:], strict=False)))
 
     def series(self) -> list[SymbolSeries]:
         """The market of each followed symbol of which a message came."""
+        if not self._parts:
+            return []
+        slots, *columns = (np.concatenate(column) for column in zip(*self._parts, strict=True))
         found = []
-        for slot, parts in self._parts.items():
-            if not parts:
+        for slot, config in enumerate(self.config.slots):
+            own = slots == slot
+            if not own.any():
                 continue
-            times, spread, bid, ask = (np.concatenate(column) for column in zip(*parts, strict=True))
-            row = self.config.slots[slot].symbol
+            times, spread, bid, ask = (column[own] for column in columns)
+            row = config.symbol
             name = row["symbol"].to_bytes(8, "big").decode("ascii").strip()
-            found.append(SymbolSeries(name, row["tick_e4"], times / NANOSECONDS, spread, bid, ask))
+            found.append(
+                SymbolSeries(name, row["tick_e4"], times / NANOSECONDS, spread, np.cumsum(bid), np.cumsum(ask))
+            )
         return found
 
     def told(self) -> dict[str, dict[str, int]]:
@@ -113,3 +111,9 @@ class Watch:
 def _cycle_of(records: npt.NDArray[Any], key: str = "seq") -> dict[int, int]:
     """Sequence number to cycle."""
     return dict(zip(records[key].tolist(), records["cycle"].tolist(), strict=True))
+
+
+def _cycles(records: npt.NDArray[Any], chosen: npt.NDArray[np.bool_], seqs: npt.NDArray[np.uint64]) -> list[int]:
+    """Cycle of each sequence number, which are all among the chosen records; these are in their order."""
+    cycles: list[int] = records["cycle"][chosen][np.searchsorted(records["seq"][chosen], seqs)].tolist()
+    return cycles

@@ -60,6 +60,7 @@ def _library(path: Path) -> ctypes.CDLL:
         ("tg_new", handle, []),
         ("tg_free", None, [handle]),
         ("tg_cycle", u64, [handle]),
+        ("tg_reset_cycle", u64, [handle]),
         ("tg_stall", None, [handle, u64, u32]),
         ("tg_reset", None, [handle, ctypes.c_int]),
         ("tg_step", None, [handle, u64]),
@@ -85,14 +86,14 @@ class FrameAssembler:
     def __init__(self) -> None:
         self._parts: dict[int, tuple[int, bytes]] = {}
 
-    def frames(self, words: npt.NDArray[Any]) -> Iterator[tuple[int, int, bytes]]:
-        """(port, cycle of the first word, bytes) of each frame that ends in these words, as in `Device.words`."""
+    def frames(self, words: npt.NDArray[Any]) -> Iterator[tuple[int, int, bytes, bool]]:
+        """(port, cycle of the first word, bytes, error) of each frame that ends in these words of `Device.words`."""
         parts = self._parts
-        for cycle, data, count, last, _, port in words.tolist():
+        for cycle, data, count, last, error, port in words.tolist():
             began, part = parts.pop(port, (cycle, b""))
             part += data.to_bytes(8, "little")[:count]
             if last:
-                yield port, began, part
+                yield port, began, part, bool(error)
             else:
                 parts[port] = began, part
 
@@ -283,8 +284,18 @@ class Device:
     def frames(self, port: int = ORDERS_PORT) -> Iterator[tuple[int, bytes]]:
         """(cycle of the first word, bytes) of each frame that left `port` since the last `clear`."""
         words = self.words()
-        for _, cycle, frame in FrameAssembler().frames(words[words["port"] == port]):
+        for _, cycle, frame, _ in FrameAssembler().frames(words[words["port"] == port]):
             yield cycle, frame
+
+    def order_ends(self) -> list[tuple[int, bool]]:
+        """(cycle by the device's count in which its last word was presented, `error`) of each frame of the order
+        session since the last `clear`."""
+        words = self.words()
+        words = words[words["port"] == ORDERS_PORT]
+        last = np.flatnonzero(words["last"])
+        # A word is presented when the one before it is taken.
+        cycles = words["cycle"][last - 1] + np.uint64(1) - np.uint64(self._lib.tg_reset_cycle(self._handle))
+        return list(zip(cycles.tolist(), words["error"][last].astype(bool).tolist(), strict=True))
 
     def clear(self) -> None:
         """Forgets the trace records and words so far."""

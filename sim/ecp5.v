@@ -3,6 +3,8 @@
 // that is not is refused by Verilator. Neither reads 0 without a word.
 
 // Block RAM of 18 kbit, both ports of one width. At 36 bits port A writes and port B reads, and their pins are joined.
+// The register behind a port, where it is used, takes what the memory had read when the edge came, whenever its own
+// enable is 1: that of the memory does not matter to it. It starts at 0.
 module DP16KD (
     input
         DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2,
@@ -52,6 +54,7 @@ module DP16KD (
     localparam integer SHIFT = WIDTH == 36 ? 5 : WIDTH == 18 ? 4 : WIDTH == 9 ? 3 : WIDTH == 4 ? 2 : WIDTH == 2 ? 1 : 0;
     localparam integer DEPTH = 16384 >> SHIFT;
     localparam integer LANE = WIDTH < 9 ? WIDTH : 9;
+    localparam HELD_A = REGMODE_A == "OUTREG", HELD_B = REGMODE_B == "OUTREG";
     localparam OLD_A = WRITEMODE_A == "READBEFOREWRITE", OLD_B = WRITEMODE_B == "READBEFOREWRITE";
     localparam [64*320-1:0] INITIAL = {
         INITVAL_3F, INITVAL_3E, INITVAL_3D, INITVAL_3C, INITVAL_3B, INITVAL_3A, INITVAL_39, INITVAL_38, INITVAL_37,
@@ -76,7 +79,8 @@ module DP16KD (
     initial begin
         if (WIDTH != 1 && WIDTH != 2 && WIDTH != 4 && WIDTH != 9 && WIDTH != 18 && WIDTH != 36) stop("this width");
         if (DATA_WIDTH_B != WIDTH) stop("ports of two widths");
-        if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG") stop("output registers");
+        if (!HELD_A && REGMODE_A != "NOREG" || !HELD_B && REGMODE_B != "NOREG") stop("this register mode");
+        if (WIDTH == 36 && HELD_A != HELD_B) stop("a register behind half a word");
         if (CSDECODE_A != "0b000" || CSDECODE_B != "0b000") stop("chip selects");
         if (CLKAMUX != "CLKA" || CLKBMUX != "CLKB") stop("falling edges");
         if (!OLD_A && WRITEMODE_A != "NORMAL" || !OLD_B && WRITEMODE_B != "NORMAL") stop("this write mode");
@@ -117,22 +121,25 @@ module DP16KD (
     // comes out is wrong on purpose, so that a design which relies on either is found.
     wire meet = row_a == row_b;
 
-    reg [WIDTH-1:0] out_a = 0, out_b = 0;
+    reg [WIDTH-1:0] out_a = 0, out_b = 0, held_a = 0, held_b = 0;
     integer lane;
     always @(posedge CLKA) begin
         if (RSTA) stop("a reset in use");
+        if (OCEA) held_a <= out_a;
         if (on_a & (OLD_A | ~WEA)) out_a <= mem[row_a] ^ {WIDTH{meet & write_b}};
         for (lane = 0; lane < 4; lane = lane + 1)
             if (write_a & lanes_a[lane] & lane * LANE < WIDTH) mem[row_a][lane*LANE +: LANE] <= in_a[lane*LANE +: LANE];
     end
     always @(posedge CLKB) begin
         if (RSTB) stop("a reset in use");
+        if (WIDTH == 36 & HELD_B & OCEA != OCEB) stop("two enables of one word");
+        if (OCEB) held_b <= out_b;
         if (on_b & (OLD_B | ~WEB)) out_b <= mem[row_b] ^ {WIDTH{meet & write_a}};
         for (lane = 0; lane < 4; lane = lane + 1)
             if (write_b & lanes_b[lane] & lane * LANE < WIDTH) mem[row_b][lane*LANE +: LANE] <= in_b[lane*LANE +: LANE];
     end
 
-    wire [35:0] wide_a = out_a, wide_b = out_b;
+    wire [35:0] wide_a = HELD_A ? held_a : out_a, wide_b = HELD_B ? held_b : out_b;
     assign {
         DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2,
         DOA1, DOA0

@@ -18,6 +18,8 @@ from tickgate.sw.spec.events import FRAME_WORD, FeedItem, Notice
 from tickgate.sw.spec.units import WORD_BYTES
 
 SESSION = b"TICKGATE01"
+#: From a frame's first word to `frame_begins`, and from the last one to `frame_bad`.
+FRAME_CYCLES, VERDICT_CYCLES = 6, 5
 ROW = {
     "dst_ip": known.FEED_IP,
     "dst_port": known.FEED_PORT,
@@ -113,11 +115,55 @@ def crossed(rng: random.Random, frames: int) -> tuple[list[Frame], list[Cycle], 
 
 @dataclass
 class Seen:
-    """What left the stage: FEED_WORD and FEED_TRACE values with their cycle, and the counters at the end."""
+    """What left the stage: FEED_WORD and FEED_TRACE values with their cycle, and the counters at the end; also the
+    cycles of `frame_begins` and `frame_bad`, each with `frame_stamp`."""
 
     words: list[tuple[int, dict[str, int]]] = field(default_factory=list)
     trace: list[tuple[int, dict[str, int]]] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    begins: list[tuple[int, int]] = field(default_factory=list)
+    bad: list[tuple[int, int]] = field(default_factory=list)
+
+
+def spans(cycles: list[Cycle]) -> list[tuple[int, int]]:
+    """Cycles of the first and of the last word of each frame, in the order in which they begin."""
+    out: list[tuple[int, int]] = []
+    inside: list[int | None] = [None, None]  # number of the frame that the line is in
+    for now, cycle in enumerate(cycles):
+        for line, word in enumerate(cycle.words):
+            if word is None:
+                continue
+            number = inside[line]
+            if number is None:
+                number = len(out)
+                out.append((now, now))
+            out[number] = (out[number][0], now)
+            inside[line] = None if FRAME_WORD.unpack(word)["last"] else number
+    return out
+
+
+def check_verdicts(
+    seen: Seen, cycles: list[Cycle], frames: list[Frame], row: dict[str, int] | None, busy: Collection[int]
+) -> None:
+    """Every frame that was taken is told, and the verdict on it where the model tells of an error.
+
+    Raises
+    ------
+    AssertionError: they differ.
+    """
+    model = Model()
+    model.commit(row or ROW)
+    begins, bad = [], []
+    for number, (frame, (first, last)) in enumerate(zip(frames, spans(cycles), strict=True)):
+        if frame.mark is not None:
+            model.mark(frame.mark)
+        told = model.frame(frame.data, frame.error, frame.port, busy=number in busy)
+        if number not in busy:
+            begins.append((first + FRAME_CYCLES, first))
+        if told and told[-1].record.notice == Notice.FCS:
+            bad.append((last + VERDICT_CYCLES, first))
+    assert seen.begins == begins, f"frames were told {seen.begins}, they began {begins}"
+    assert seen.bad == bad, f"verdicts were told {seen.bad}, the model says {bad}"
 
 
 def expectation(
@@ -194,6 +240,7 @@ def check(
             assert got["stamp"] == next(ends, None), f"message {got['seq']} has another stamp than its last byte"
             after = got["cycle"] - got["stamp"]
             assert latency <= after <= latency + 1, f"message {got['seq']} was told {after} cycles after its last byte"
+    check_verdicts(seen, cycles, frames, row, busy)
     for name, value in seen.counters.items():
         assert value == model.counters[name], f"counter {name} is {value}, the model says {model.counters[name]}"
     return model

@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-_NAME = r"\\\S+ |[A-Za-z_][A-Za-z0-9_$]*"
-_TOKEN = re.compile(rf"\d+'s?[bodh][0-9a-fA-FxzXZ?_]+|\d+|\$[a-z]+|({_NAME})")
+NAME = r"\\\S+ |[A-Za-z_][A-Za-z0-9_$]*"
+_TOKEN = re.compile(rf"\d+'s?[bodh][0-9a-fA-FxzXZ?_]+|\d+|\$[a-z]+|({NAME})")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-_DECLARATION = re.compile(rf"  (input|output|wire|reg) (\[\d+:0\] )?({_NAME}) ?(\[\d+:0\])?( ?= ?\S+)?;$")
-_INSTANCE = re.compile(rf"  ({_NAME}) ?({_NAME}) ?\($")
-_CONNECTION = re.compile(rf"    \.({_NAME}) ?\((.*)\),?$")
-_MODULE = re.compile(rf"module ({_NAME}) ?\(")
+_DECLARATION = re.compile(rf"  (input|output|wire|reg) (\[\d+:0\] )?({NAME}) ?(\[\d+:0\])?( ?= ?\S+)?;$")
+_INSTANCE = re.compile(rf"  ({NAME}) ?({NAME}) ?\($")
+_CONNECTION = re.compile(rf"    \.({NAME}) ?\((.*)\),?$")
+_MODULE = re.compile(rf"module ({NAME}) ?\(")
 #: Between the names of submodules and of what is in them.
 SEPARATOR = "__"
 KEYWORDS = frozenset("if else begin end casez endcase default posedge always assign".split())

@@ -57,6 +57,7 @@ struct Device {
     uint64_t stall_state = 0;
     uint32_t stall_share = 0;  // of 65536
     uint64_t last_activity = 0;
+    uint64_t reset_cycle = 0;
 #if TICKGATE_WAVES
     VerilatedVcdC* waves = nullptr;
     uint64_t wave_time = 0;
@@ -90,7 +91,7 @@ struct Device {
     // The design has rising edges only, so the model is told that the clock fell instead of being evaluated for it.
     inline void edge() {
         top->clk = 1;
-        top->eval();
+        CLOCK_ROSE(top);
 #if TICKGATE_WAVES
         if (waves) waves->dump(wave_time++);
         top->clk = 0;
@@ -148,19 +149,29 @@ struct Device {
     template <typename T>
     inline void trace(int stage, const T& payload, size_t size) {
         std::memcpy(traces[stage].grow(size), &payload, size);
+        uint64_t now;
+        std::memcpy(&now, &payload, sizeof now);  // every record begins with its cycle
+        reset_cycle = cycle - now;
         last_activity = cycle;
     }
 };
 
-inline void put_word(Model* top, int line, uint64_t data, uint32_t flags) {
-    uint32_t w[3] = {static_cast<uint32_t>(data), static_cast<uint32_t>(data >> 32), flags};
-    if (line == 0) {
-        std::memcpy(&top->i_a___05Fpayload, w, sizeof w);
-        top->i_a___05Fvalid = 1;
-    } else {
-        std::memcpy(&top->i_b___05Fpayload, w, sizeof w);
-        top->i_b___05Fvalid = 1;
+// Puts the words of a frame into `payload`, one after the other: calls `taken` for each, and ends where that says false.
+// Bits 67:64 of a word are its valid bytes, bit 68 says that it is the last one; `last_flags` are the last one's besides.
+template <typename Payload, typename Taken>
+inline bool put_words(Payload& payload, const uint8_t* data, int64_t length, uint32_t last_flags, Taken taken) {
+    while (length > 0) {
+        const uint32_t count = length > 8 ? 8 : static_cast<uint32_t>(length);
+        uint64_t word = 0;
+        std::memcpy(&word, data, count);
+        data += count;
+        length -= count;
+        const uint32_t w[3] = {static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32),
+                               count | (length ? 0 : 1u << 4 | last_flags)};
+        std::memcpy(&payload, w, sizeof w);
+        if (!taken()) return false;
     }
+    return true;
 }
 
 }  // namespace
@@ -170,6 +181,8 @@ extern "C" {
 Device* tg_new() { return new Device; }
 void tg_free(Device* d) { delete d; }
 uint64_t tg_cycle(Device* d) { return d->cycle; }
+// The cycle in which the device's own count was 0, as told by its last trace record.
+uint64_t tg_reset_cycle(Device* d) { return d->reset_cycle; }
 void tg_stall(Device* d, uint64_t seed, uint32_t share_65536) { d->stall_state = seed; d->stall_share = share_65536; }
 
 void tg_reset(Device* d, int cycles) {
@@ -219,20 +232,12 @@ int64_t tg_read(Device* d, uint32_t address) {
 void tg_run(Device* d, const uint8_t* data, const int64_t* offsets, const int64_t* lengths, const uint8_t* errors,
             int64_t frames, uint32_t gap, int line) {
     Model* top = d->top;
+    auto& payload = line ? top->i_b___05Fpayload : top->i_a___05Fpayload;
+    auto& valid = line ? top->i_b___05Fvalid : top->i_a___05Fvalid;
     for (int64_t i = 0; i < frames; i++) {
-        const uint8_t* at = data + offsets[i];
-        int64_t left = lengths[i];
-        while (left > 0) {
-            uint64_t word = 0;
-            const uint32_t count = left > 8 ? 8 : static_cast<uint32_t>(left);
-            std::memcpy(&word, at, count);
-            at += count;
-            left -= count;
-            put_word(top, line, word, count | (left == 0) << 4 | (left == 0 && errors && errors[i]) << 5);
-            d->step();
-        }
-        top->i_a___05Fvalid = 0;
-        top->i_b___05Fvalid = 0;
+        valid = 1;
+        put_words(payload, data + offsets[i], lengths[i], (errors && errors[i]) << 5, [d] { d->step(); return true; });
+        valid = 0;
         for (uint32_t g = 0; g < gap; g++) d->step();
     }
 }
@@ -259,42 +264,25 @@ const uint8_t* tg_sent(Device* d, uint64_t* size) {
 // Presents one SoupBinTCP segment at the inject port; gives -1 when it was not taken within `limit` cycles.
 int64_t tg_inject(Device* d, const uint8_t* data, int64_t length, uint64_t limit) {
     Model* top = d->top;
-    while (length > 0) {
-        uint64_t word = 0;
-        const uint32_t count = length > 8 ? 8 : static_cast<uint32_t>(length);
-        std::memcpy(&word, data, count);
-        uint32_t w[3] = {static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32), count | (length <= 8) << 4};
-        std::memcpy(&top->i_inject___05Fpayload, w, sizeof w);
-        top->i_inject___05Fvalid = 1;
+    top->i_inject___05Fvalid = 1;
+    const bool all = put_words(top->i_inject___05Fpayload, data, length, 0, [d, top, &limit] {
         for (;;) {
             top->eval();
             const bool taken = top->i_inject___05Fready;
             d->step();
-            if (taken) break;
-            if (!limit--) { top->i_inject___05Fvalid = 0; return -1; }
+            if (taken) return true;
+            if (!limit--) return false;
         }
-        data += count;
-        length -= count;
-    }
+    });
     top->i_inject___05Fvalid = 0;
-    return 0;
+    return all ? 0 : -1;
 }
 
 // Presents one frame at the control role, one word a cycle.
 void tg_control(Device* d, const uint8_t* data, int64_t length) {
-    Model* top = d->top;
-    while (length > 0) {
-        uint64_t word = 0;
-        const uint32_t count = length > 8 ? 8 : static_cast<uint32_t>(length);
-        std::memcpy(&word, data, count);
-        uint32_t w[3] = {static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32), count | (length <= 8) << 4};
-        std::memcpy(&top->i_control___05Fpayload, w, sizeof w);
-        top->i_control___05Fvalid = 1;
-        d->step();
-        data += count;
-        length -= count;
-    }
-    top->i_control___05Fvalid = 0;
+    d->top->i_control___05Fvalid = 1;
+    put_words(d->top->i_control___05Fpayload, data, length, 0, [d] { d->step(); return true; });
+    d->top->i_control___05Fvalid = 0;
 }
 
 const uint8_t* tg_trace(Device* d, int stage, uint64_t* size) {

@@ -58,7 +58,8 @@ class MacDevice(Device):
         counted = self.port.counters
         return (
             f"through the MAC, as bytes of a GMII: {counted['mac_rx_good']:,} good and {counted['mac_rx_fcs']:,} bad "
-            f"frames in, {counted['mac_tx_good']:,} frames out, one clock for wire and core"
+            f"frames in, {counted['mac_tx_good']:,} frames out and "
+            f"{counted['mac_tx_poisoned']:,} poisoned, one clock for wire and core"
         )
 
     def play(self, symbols: list[int] | npt.NDArray[np.uint16]) -> None:
@@ -117,14 +118,16 @@ class MacDevice(Device):
     def frames(self, port: int = ORDERS_PORT) -> Iterator[tuple[int, bytes]]:
         """As `Device.frames`; those of the order session are taken from the wire.
 
-        A frame of which a byte is not what the model sends is given as it stood on the wire, preamble and FCS included.
+        A frame of which a byte is not what the model sends is given as it stood on the wire, preamble and FCS included;
+        of one whose last word had `error`, an inverted FCS is what it sends.
         """
         if port != ORDERS_PORT:
             yield from super().frames(port)
             return
         words = [frame for _, frame in super().frames(ORDERS_PORT)]
-        for (cycle, symbols), frame in zip(self.carriers(), words, strict=True):
-            expected = self.port.send(frame)[: -net.INTERFRAME_GAP_BYTES]
+        errors = [error for _, error in self.order_ends()]
+        for (cycle, symbols), frame, error in zip(self.carriers(), words, errors, strict=True):
+            expected = self.port.send(frame, error)[: -net.INTERFRAME_GAP_BYTES]
             yield cycle, frame if symbols == expected else bytes(symbol & 0xFF for symbol in symbols)
 
     def differences(self) -> dict[str, tuple[int, int]]:

@@ -22,6 +22,7 @@ class Cycle:
     """Inputs and outputs of one clock cycle; rows and payloads packed, None where not valid."""
 
     kill: int
+    void: int
     session: int | None
     peer: int | None
     i: int | None
@@ -33,6 +34,7 @@ class Cycle:
     o_copy: int | None
     trace: int | None
     done: int
+    refund: int
     session_ok: int
     session_open: int
 
@@ -88,6 +90,7 @@ class Stimulus:
     orders, injects: how many of each to send.
     kills, rows: share of cycles in which the kill switch changes and in which a row is written.
     apart: share of cycles in which no order comes beside the gaps, so that host messages find their place.
+    voids: share of cycles in which the order under way turns void; `is_void` stays up for a few.
     """
 
     rng: random.Random
@@ -99,6 +102,7 @@ class Stimulus:
     kills: float = 0.0
     rows: float = 0.0
     apart: float = 0.0
+    voids: float = 0.0
     items: list[dict[str, int]] = field(default_factory=list)
     seq: int = 0
 
@@ -110,7 +114,7 @@ class Stimulus:
         words: list[dict[str, int]] = []
         order: int | None = None
         inject: int | None = None
-        orders, injects, killed, quiet = self.orders, self.injects, 0, 0
+        orders, injects, killed, void, quiet = self.orders, self.injects, 0, 0, 0
         cycle = 0
         closed_at: int | None = None
         items = list(self.items)
@@ -141,6 +145,8 @@ class Stimulus:
                     peer = PEER_ROW.pack(peer_row(rng, session["next_seq"], window))
             if begun and rng.random() < (self.kills if not killed else 0.2):
                 killed ^= 1
+            if begun and self.voids and rng.random() < (self.voids if not void else 0.2):
+                void ^= 1
             if ending:
                 killed = 0
             if begun and order is None and orders and not next(gaps) and rng.random() >= self.apart:
@@ -153,7 +159,7 @@ class Stimulus:
                 if words:
                     inject = events.FRAME_WORD.pack(words.pop(0))
             seen: Cycle = yield {
-                "kill": killed, "session": row, "peer": peer, "i": order, "i_inject": inject,
+                "kill": killed, "void": void, "session": row, "peer": peer, "i": order, "i_inject": inject,
                 "o_ready": int(not next(stalls)),
             }  # fmt: skip
             if order is not None and seen.i_ready:
@@ -169,11 +175,13 @@ class Stimulus:
 
 @dataclass
 class Outcome:
-    """What `check` found: the frames in the order in which they left, and how many of each trace item."""
+    """What `check` found: the frames in the order in which they left, numbers of those that were poisoned, and how many
+    of each trace item."""
 
     frames: list[bytes]
     items: dict[int, int]
     completed_after_kill: int
+    poisoned: set[int]
 
 
 def check(log: list[Cycle], counters: dict[str, int] | None = None) -> Outcome:
@@ -195,7 +203,10 @@ def check(log: list[Cycle], counters: dict[str, int] | None = None) -> Outcome:
     inject = current = b""
     moved: int | None = None
     pending: int | None = None
-    done_due = False
+    done_due = refund_due = False
+    sent: Any = None  # record of the frame that is leaving
+    bad = False  # its last word carries `error`
+    poisoned: set[int] = set()
     last_change = 0
     is_open = 0
     began = False
@@ -204,13 +215,28 @@ def check(log: list[Cycle], counters: dict[str, int] | None = None) -> Outcome:
     for c, now in enumerate(log):
         assert now.o_copy == moved, f"cycle {c}: o_copy is not the word that left in the cycle before"
         assert now.done == done_due, f"cycle {c}: done is {now.done}, not {int(done_due)}"
+        assert now.refund == refund_due, f"cycle {c}: refund is {now.refund}, not {int(refund_due)}"
         assert now.session_open == is_open, f"cycle {c}: session_open is {now.session_open}"
-        moved, done_due = None, False
+        moved, done_due, refund_due = None, False, False
         if pending is not None:
             assert now.o == pending, f"cycle {c}: the word on o changed before its transfer"
 
+        if began and now.kill:
+            struck = True
+
+        # A last word that is presented, and the record of its error.
+        if now.o is not None and pending is None and (word := events.FRAME_WORD.unpack(now.o))["last"]:
+            bad = began and bool(log[c - 1].void)
+            assert word["error"] == bad, f"cycle {c}: error is {word['error']}, void was {log[c - 1].void}"
+            assert (now.trace is not None) == bad, f"cycle {c}: a record beside the last word, or none of its error"
+            if bad:
+                record = events.ORDERS_TRACE.unpack(now.trace or 0)
+                want = {**reference.poison(sent)._asdict(), "cycle": c, "stamp": sent.stamp}
+                assert record == want, f"cycle {c}: trace {record}, the model says {want}"
+                items[record["item"]] += 1
+
         # The record of a frame that begins, and what the model makes of it.
-        if now.trace is not None:
+        elif now.trace is not None:
             record = events.ORDERS_TRACE.unpack(now.trace)
             due = [row for row in rows if row[0] <= c - 2]
             del rows[: len(due)]
@@ -229,8 +255,10 @@ def check(log: list[Cycle], counters: dict[str, int] | None = None) -> Outcome:
                 stopped = any(log[k].kill for k in range(waited, c + 1))
                 closed = not reference._session.get("open")
                 reference.kill = stopped or closed
-                expected, frame = reference.order(events.ORDER.tuple_type(**values))
+                expected, frame = reference.order(events.ORDER.tuple_type(**values), bool(now.void))
+                refund_due = expected.item == events.OrderItem.VOID
                 stamp = values["stamp"]
+            sent = expected._replace(stamp=stamp)
             want = {**expected._asdict(), "cycle": c, "stamp": stamp}
             assert record == want, f"cycle {c}: trace {record}, the model says {want}"
             if frame:
@@ -241,8 +269,6 @@ def check(log: list[Cycle], counters: dict[str, int] | None = None) -> Outcome:
             else:
                 done_due = True
                 assert now.o is None, f"cycle {c}: a word of a dropped order"
-        elif began and now.kill:
-            struck = True
 
         if now.o is not None:
             last_change = c
@@ -258,11 +284,14 @@ def check(log: list[Cycle], counters: dict[str, int] | None = None) -> Outcome:
                     assert current == frame, (
                         f"frame of cycle {begun}:\n  is        {current.hex()}\n  should be {frame.hex()}"
                     )
+                    if bad:
+                        poisoned.add(len(frames))
                     frames.append(current)
                     current = b""
                     done_due = done_due or is_order
-                    completed_after_kill += is_order and struck
-                    began = False
+                    refund_due = refund_due or bad
+                    completed_after_kill += is_order and struck and not bad
+                    began = bad = False
             pending = None if now.o_ready else now.o
         else:
             assert pending is None, f"cycle {c}: valid fell before the transfer"
@@ -297,7 +326,7 @@ def check(log: list[Cycle], counters: dict[str, int] | None = None) -> Outcome:
     if counters is not None:
         expected_counters = {**reference.counters, "completed_after_kill": completed_after_kill}
         assert counters == expected_counters, f"counters {counters}, the model says {expected_counters}"
-    return Outcome(frames, items, completed_after_kill)
+    return Outcome(frames, items, completed_after_kill, poisoned)
 
 
 def check_with_scapy(frames: list[bytes]) -> None:

@@ -12,22 +12,22 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
-from tickgate.sim.flatten import Flat, Statement, flatten, names, only_name, written
+from tickgate.sim.flatten import Flat, Statement, names, only_name, written
 from tickgate.sim.merging import merge_aliases, merge_equal
 
 _IF = re.compile(r"(end else )?if \((.*)\)( begin(?: end)?)?$")
 _BOTH = re.compile(r"(\S+) & (\S+)$")
 _CHOICE = re.compile(r"(\S+) \? (\S+) : 1'h0$")
-_ASSIGNMENT = re.compile(r"((?:\\\S+ |[^=<\\])*?) ?(<?=) (.*);$")
+ASSIGNMENT = re.compile(r"((?:\\\S+ |[^=<\\])*?) ?(<?=) (.*);$")
 
 #: In front of the valid bit of a record port, as the name of the block that computes the record.
-_PORT = "port "
-_CLOCK = ("clk", "rst")
+PORT = "port "
+CLOCK = ("clk", "rst")
 _PAYLOAD, _VALID = "__payload", "__valid"
 
 
 @dataclass(eq=False)
-class _Node:
+class Node:
     """A piece of combinational logic: what it sets, what it reads, its lines as a procedure."""
 
     sets: set[str]
@@ -37,7 +37,7 @@ class _Node:
 
 
 @dataclass
-class _Process:
+class Process:
     """A clocked process without its reset: its lines, what it sets and reads, and the conditions that hold wherever it
     sets something."""
 
@@ -49,9 +49,9 @@ class _Process:
     sets: set[str] = field(default_factory=set)
 
 
-def _statement_reads(line: str) -> tuple[set[str], set[str]]:
+def statement_reads(line: str) -> tuple[set[str], set[str]]:
     """What an assignment sets and what it reads, an index on its left side included."""
-    match = _ASSIGNMENT.match(line)
+    match = ASSIGNMENT.match(line)
     if match is None:
         return set(), set(names(line))
     left, _, right = match.groups()
@@ -102,12 +102,12 @@ class _Conditions:
         return self._known[name]
 
 
-def _process(statement: Statement, conditions: _Conditions) -> _Process:
+def _process(statement: Statement, conditions: _Conditions) -> Process:
     """Reads a clocked process line by line; its conditions nest as Yosys writes them."""
     lines, reset = list(statement.lines), []
     if len(lines) > 3 and lines[-3] == "if (rst) begin" and lines[-1] == "end":
         lines, reset = lines[:-3], lines[-2:-1]
-    process = _Process(lines, reset)
+    process = Process(lines, reset)
     wholes: list[frozenset[str]] = []
     path: list[frozenset[str]] = []
     single: frozenset[str] = frozenset()  # the condition of an `if` without `begin`
@@ -132,8 +132,8 @@ def _process(statement: Statement, conditions: _Conditions) -> _Process:
         elif text.startswith("casez"):
             process.reads |= set(names(text[6:]))
             path.append(frozenset())
-        elif _ASSIGNMENT.match(text):
-            sets, reads = _statement_reads(text)
+        elif ASSIGNMENT.match(text):
+            sets, reads = statement_reads(text)
             process.sets |= sets
             process.reads |= reads
             wholes.append(under.union(*path))
@@ -141,31 +141,31 @@ def _process(statement: Statement, conditions: _Conditions) -> _Process:
     return process
 
 
-def _nodes(flat: Flat) -> list[_Node]:
+def _nodes(flat: Flat) -> list[Node]:
     """The combinational logic, drivers of parts of one net together."""
-    by_name: dict[str, _Node] = {}
-    nodes: list[_Node] = []
+    by_name: dict[str, Node] = {}
+    nodes: list[Node] = []
     for statement in flat.statements:
         if statement.kind == "assign":
-            sets, reads = _statement_reads(statement.lines[0].removeprefix("assign "))
+            sets, reads = statement_reads(statement.lines[0].removeprefix("assign "))
             lines = [statement.lines[0].removeprefix("assign ")]
         elif statement.kind == "comb":
             sets, reads, lines = set(), set(), list(statement.lines)
             for line in lines:
                 text = line.strip()
-                if not text.startswith(("if", "end", "casez")) and _ASSIGNMENT.match(text):
-                    more, uses = _statement_reads(text)
+                if not text.startswith(("if", "end", "casez")) and ASSIGNMENT.match(text):
+                    more, uses = statement_reads(text)
                     sets |= more
                     reads |= uses
                 else:
                     reads |= set(names(text))
         else:
             continue
-        node = _Node(sets, reads, lines)
+        node = Node(sets, reads, lines)
         for name in list(sets):
             other = by_name.get(name)
             if other is not None and other is not node:
-                node = _Node(node.sets | other.sets, node.reads | other.reads, other.lines + node.lines)
+                node = Node(node.sets | other.sets, node.reads | other.reads, other.lines + node.lines)
                 nodes.remove(other)
         nodes.append(node)
         for name in node.sets:
@@ -173,11 +173,11 @@ def _nodes(flat: Flat) -> list[_Node]:
     return nodes
 
 
-def _ordered(nodes: list[_Node]) -> list[_Node]:
+def _ordered(nodes: list[Node]) -> list[Node]:
     """Nodes in an order in which each stands behind those that it reads, as far as there is one."""
     by_name = {name: node for node in nodes for name in node.sets}
     done: set[int] = set()
-    order: list[_Node] = []
+    order: list[Node] = []
     for start in nodes:
         stack = [(start, iter(sorted(start.reads)))]
         if id(start) in done:
@@ -197,6 +197,22 @@ def _ordered(nodes: list[_Node]) -> list[_Node]:
     return order
 
 
+@dataclass(frozen=True)
+class Sunk:
+    """A design with each piece of logic and each process assigned to the block in which it is computed.
+
+    Members
+    -------
+    flat: what is declared, and the `initial` blocks. nodes: in their order, those that nobody reads left out.
+    told: processes, nodes, and how many of them are in blocks.
+    """
+
+    flat: Flat
+    processes: list[Process]
+    nodes: list[Node]
+    told: dict[str, int]
+
+
 def sink(flat: Flat, records: dict[str, str] | None = None) -> tuple[Flat, dict[str, int]]:
     """The design with logic moved; and how much of it was: processes, nodes, and those of them in conditional blocks.
 
@@ -206,6 +222,12 @@ def sink(flat: Flat, records: dict[str, str] | None = None) -> tuple[Flat, dict[
 
     Registers, memories and ports keep their names; nets that only feed registers of one condition become local.
     """
+    found = assigned(flat, records)
+    return rebuild(found.flat, found.processes, found.nodes), found.told
+
+
+def assigned(flat: Flat, records: dict[str, str] | None = None) -> Sunk:
+    """Says for each piece of logic and each process in which block it is computed (see `sink`)."""
     flat, equal = merge_equal(merge_aliases(flat))
     conditions = _Conditions(flat)
     processes = [_process(s, conditions) for s in flat.statements if s.kind == "clocked"]
@@ -224,7 +246,7 @@ def sink(flat: Flat, records: dict[str, str] | None = None) -> tuple[Flat, dict[
         if process.block is not None:
             users[process.block].add(None)
     for port, valid in records.items():
-        users[port].add(_PORT + valid)
+        users[port].add(PORT + valid)
         users[valid].add(None)
     live = []
     for node in reversed(nodes):
@@ -237,13 +259,14 @@ def sink(flat: Flat, records: dict[str, str] | None = None) -> tuple[Flat, dict[
         for name in node.reads:
             users[name].add(node.block)
     nodes = live[::-1]
-    return _rebuild(flat, processes, nodes), {
+    told = {
         "registers_merged": equal,
         "processes": len(processes),
         "processes_in_blocks": sum(p.block is not None for p in processes),
         "nodes": len(nodes),
         "nodes_in_blocks": sum(n.block is not None for n in nodes),
     }
+    return Sunk(flat, processes, nodes, told)
 
 
 def _common(blocks: set[str | None], conditions: _Conditions) -> str | None:
@@ -252,15 +275,16 @@ def _common(blocks: set[str | None], conditions: _Conditions) -> str | None:
         return next(iter(blocks))
     if None in blocks:
         return None
-    held = [conditions.of((block or "").removeprefix(_PORT)) for block in blocks]
+    held = [conditions.of((block or "").removeprefix(PORT)) for block in blocks]
     shared = frozenset.intersection(*held)
-    return _PORT + min(shared) if shared else None
+    return PORT + min(shared) if shared else None
 
 
-def _rebuild(flat: Flat, processes: list[_Process], nodes: list[_Node]) -> Flat:
+def rebuild(flat: Flat, processes: list[Process], nodes: list[Node]) -> Flat:
+    """The design made of these, with the ports of `flat` and the initial values of its memories."""
     read = {name for node in nodes for name in node.reads | node.sets}
     read |= {name for process in processes for name in process.reads | process.sets}
-    declarations = {name: d for name, d in flat.declarations.items() if name in read or d.port or name in _CLOCK}
+    declarations = {name: d for name, d in flat.declarations.items() if name in read or d.port or name in CLOCK}
     statements = [s for s in flat.statements if s.kind == "initial"]
     local: dict[str, list[str]] = defaultdict(list)
     bodies: dict[str, list[str]] = defaultdict(list)
@@ -269,10 +293,10 @@ def _rebuild(flat: Flat, processes: list[_Process], nodes: list[_Node]) -> Flat:
     for node in nodes:
         if node.block is None:
             continue
-        if node.block.startswith(_PORT):
+        if node.block.startswith(PORT):
             node.block += f" {levels[id(node)]}"
         for name in sorted(node.sets):
-            if node.block.startswith(_PORT):
+            if node.block.startswith(PORT):
                 declarations[name] = replace(declarations[name], kind="reg")
             else:
                 local[node.block].append(f"reg {declarations.pop(name).width}{written(name)};")
@@ -284,16 +308,16 @@ def _rebuild(flat: Flat, processes: list[_Process], nodes: list[_Node]) -> Flat:
             bodies[process.block] += process.lines
             resets[process.block] += process.reset
     for number, (condition, body) in enumerate(bodies.items()):
-        valid = written(condition.removeprefix(_PORT).split()[0])
+        valid = written(condition.removeprefix(PORT).split()[0])
         lines = [f"if ({valid}) begin : sunk_{number}", *local[condition], *body, "end"]
         lines += _reset(resets[condition])
-        statements.append(Statement("comb" if condition.startswith(_PORT) else "clocked", tuple(lines)))
+        statements.append(Statement("comb" if condition.startswith(PORT) else "clocked", tuple(lines)))
     for node in nodes:
         if node.block is not None:
             continue
-        if len(node.lines) == 1 and _ASSIGNMENT.match(node.lines[0].strip()):
+        if len(node.lines) == 1 and ASSIGNMENT.match(node.lines[0].strip()):
             statements.append(Statement("assign", (f"assign {node.lines[0].strip()}",)))
-        elif all(_ASSIGNMENT.match(line.strip()) for line in node.lines) and not any(
+        elif all(ASSIGNMENT.match(line.strip()) for line in node.lines) and not any(
             declarations[name].kind == "reg" for name in node.sets
         ):
             statements += [Statement("assign", (f"assign {line.strip()}",)) for line in node.lines]
@@ -306,7 +330,7 @@ def _reset(lines: list[str]) -> list[str]:
     return ["if (rst) begin", *lines, "end"] if lines else []
 
 
-def _levels(nodes: list[_Node]) -> dict[int, int]:
+def _levels(nodes: list[Node]) -> dict[int, int]:
     """For each node how often logic changes from one block to another on its way: the conditional blocks of
     combinational logic of one level do not depend on each other in a circle."""
     by_name = {name: node for node in nodes for name in node.sets}
@@ -321,22 +345,17 @@ def _levels(nodes: list[_Node]) -> dict[int, int]:
     return levels
 
 
-def sunk(text: str, top: str) -> str:
-    """Verilog of the design `top` of `text` as one module, with logic moved to where it is used.
+def records(flat: Flat) -> dict[str, str]:
+    """Outputs that are looked at only while another output is 1, with the name of that one.
 
-    A port `x__payload` is computed only where `x__valid` is 1: what a stream or a trace shows otherwise means nothing.
-
-    Raises
-    ------
-    NotUnderstood: Verilog of another form than Yosys writes.
+    A port `x__payload` counts only where `x__valid` is 1: what a stream or a trace shows otherwise means nothing.
     """
-    flat = flatten(text, top)
-    records = {}
+    found = {}
     for port in flat.ports:
         valid = port.removesuffix(_PAYLOAD) + _VALID
         if port.endswith(_PAYLOAD) and flat.declarations[port].port == "output" and valid in flat.ports:
-            records[port] = valid
-    return verilog(sink(flat, records)[0], top)
+            found[port] = valid
+    return found
 
 
 def verilog(flat: Flat, name: str) -> str:
@@ -350,6 +369,9 @@ def verilog(flat: Flat, name: str) -> str:
     for statement in flat.statements:
         if statement.kind == "assign":
             lines.append(f"  {statement.lines[0]}")
+        elif statement.kind == "task":  # its local variables become those of a function, which blocks' do not
+            lines += [f"  task automatic {statement.lines[0]}", *(f"    {line}" for line in statement.lines[1:])]
+            lines.append("  endtask")
         else:
             lines += [f"  {heads[statement.kind]}", *(f"    {line}" for line in statement.lines), "  end"]
     return "\n".join([*lines, "endmodule", ""])

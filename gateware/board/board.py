@@ -5,7 +5,7 @@ from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import connect
 
-from tickgate.gateware.board.clocks import Clocks, add_domains
+from tickgate.gateware.board.clocks import Clocks, add_domains, add_part_domains
 from tickgate.gateware.board.console import Console
 from tickgate.gateware.board.description import Described
 from tickgate.gateware.board.lights import Lights, connect_leds
@@ -30,7 +30,7 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform):
         m, board = Module(), self._board
-        add_domains(m, board.clocks)
+        add_part_domains(m, add_domains(m, board.clocks)["sync"], Top.PARTS)
         phys = [port.phy for port in board.ports if port.phy]
         m.submodules.clocks = clocks = Clocks(
             family=board.part.family,
@@ -50,6 +50,7 @@ class BoardTop(Elaboratable):
             build_id=self._build_id,
             core_clock_hz=board.core_hz,
             macs=sum(port.mode != "words" for port in board.ports),
+            domains=True,
         )
         m.submodules.roles = roles = Roles(board.roles)
         roles.attach(m, device)

@@ -22,11 +22,39 @@ PHY_REFERENCE_HZ = 25_000_000
 
 
 def add_domains(m, names):
-    """Clock domains whose clocks have their names, also that of `sync`: reports tell clocks by their nets."""
-    for name in names:
-        domain = ClockDomain(name)
+    """Clock domains whose clocks have their names, also that of `sync`: reports tell clocks by their nets.
+
+    Returns the domains by name.
+    """
+    made = {name: ClockDomain(name) for name in names}
+    for name, domain in made.items():
         domain.clk = Signal(name=f"{name}_clk")
         m.domains += domain
+    return made
+
+
+def add_part_domains(m, sync, parts):
+    """A domain `sync_<part>` for each part of the device: the clock of `sync`, and a reset register of its own.
+
+    One net that resets everything is the slowest one of a large device. Resets begin together, a cycle after that of
+    `sync`. They end one after the other, from the outputs to the inputs, so that nothing speaks to a part in reset.
+    Each register follows another one, because a tool makes one of several that are the same.
+
+    Parameters
+    ----------
+    sync: the domain, of `m`. parts: from the inputs to the outputs.
+
+    Returns the domains by part.
+    """
+    made, before = {}, sync.rst
+    for part in reversed(parts):
+        made[part] = domain = ClockDomain(f"sync_{part}")
+        domain.clk = sync.clk
+        domain.rst = Signal(name=f"sync_{part}_rst", init=1)
+        m.domains += domain
+        m.d.sync += domain.rst.eq(before)
+        before = domain.rst
+    return made
 
 
 class ResetSequence(wiring.Component):

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.book.front import Front
+from tickgate.gateware.book.front import APART_CYCLES, Front
 from tickgate.gateware.book.hashing import table_shape
 from tickgate.gateware.book.levels import LEVEL_ANSWER_STAGE, Levels
 from tickgate.gateware.book.news import keep_slots
@@ -28,6 +28,8 @@ LATENCY_CYCLES = FINAL_STAGE + 1
 HALF_CYCLES = 2
 
 _PLACED = int(OrderClass.PLACED)
+#: What an operation that is of no order has no use for.
+_OF_ORDERS = ("qty", "price_e4")
 
 
 class Book(wiring.Component):
@@ -156,10 +158,10 @@ class Book(wiring.Component):
         pipe.put("enters", front.enters, 0, reset=True)
         for name in front.op.shape().members:
             if name not in ("add", "take"):
-                pipe.put(name, front.op[name], 0, when="enters")
+                pipe.put(name, front.op[name], 0, ahead="enters", rests=APART_CYCLES if name in _OF_ORDERS else 1)
         # While tables are swept an order event is nobody's.
         for name in ("add", "take"):
-            pipe.put(f"wants_{name}", front.op[name], 0, when="enters")
+            pipe.put(f"wants_{name}", front.op[name], 0, ahead="enters")
             pipe.put(name, pipe.get(f"wants_{name}", 1) & ~pipe.get("dropped", 1), 1)
         m.d.comb += [
             self._table.i_valid.eq(valid & ~front.op.every_slot),  # which may come in every cycle
@@ -235,7 +237,7 @@ class Book(wiring.Component):
             self._pricing.window.eq(reads[0].data),
         ]
         pipe.put("tick_e4", reads[1].data.tick_e4, FINAL_STAGE - 2)
-        pipe.put("base_e4", reads[1].data.base_e4, FINAL_STAGE - 2)
+        pipe.put("base_e4", reads[1].data.base_e4, FINAL_STAGE - 2, rests=APART_CYCLES)
         m.d.comb += [
             self._levels.tick_e4.eq(pipe.get("tick_e4", FINAL_STAGE - 1)),
             self._levels.base_e4.eq(pipe.get("base_e4", FINAL_STAGE)),
@@ -298,20 +300,21 @@ class Book(wiring.Component):
         pipe.put("overflow", adds & ~table.room, at)
         pipe.put("taken", taken, at)
         pipe.put("added", adds & table.room, at)
-        pipe.put("order_px_e4", after.price_e4, at)
+        pipe.put("order_px_e4", after.price_e4, at, rests=APART_CYCLES)
         pipe.put("order_side", after.side, at)
         pipe.put("order_class", after.klass, at)
-        pipe.put("order_level", after.level, at)
-        pipe.put("order_qty_before", old.qty, at)
-        pipe.put("order_qty_left", after.qty, at)
+        pipe.put("order_level", after.level, at, rests=APART_CYCLES)
+        pipe.put("order_qty_before", old.qty, at, rests=APART_CYCLES)
+        pipe.put("order_qty_left", after.qty, at, rests=APART_CYCLES)
         # The next stage says whether the order goes: a carry is enough for one.
         pipe.put("enough", enough, at)
         whole = pipe.get("whole", at + 1) | pipe.get("enough", at + 1)
         all_of_it = pipe.get("take", at + 1) & whole
         gone = pipe.put("gone", pipe.get("taken", at + 1) & whole, at + 1)
         m.d.comb += table.drop.eq(pipe.get("valid", at + 1) & gone)
-        pipe.put("order_qty", Mux(all_of_it, 0, pipe.get("order_qty_left", at + 1)), at + 1)
-        pipe.put("moved", Mux(all_of_it, pipe.get("order_qty_before", at + 1), pipe.get("qty", at + 1)), at + 1)
+        pipe.put("order_qty", Mux(all_of_it, 0, pipe.get("order_qty_left", at + 1)), at + 1, rests=APART_CYCLES)
+        moved = Mux(all_of_it, pipe.get("order_qty_before", at + 1), pipe.get("qty", at + 1))
+        pipe.put("moved", moved, at + 1, rests=APART_CYCLES)
 
         anomaly = Signal(range(len(Anomaly)))
         early, take, found = (pipe.get(name, at + 1) for name in ("early", "take", "found"))
@@ -361,7 +364,7 @@ class Book(wiring.Component):
             m.d.comb += [read.addr.eq(slot), write.addr.eq(Mux(self._front.sweep, self._front.sweep_row, slot))]
             for name in classes:
                 more = read.data[name] + pipe.get(f"{name}_{short}_step", at)
-                pipe.put(f"{name}_{short}", more[:bits], at)
+                pipe.put(f"{name}_{short}", more[:bits], at, rests=APART_CYCLES)
                 pipe.put(f"no_{name}_{short}", pipe.get(f"{name}_{short}", at + 1) == 0, at + 1)
                 m.d.comb += write.data[name].eq(Mux(self._front.sweep, 0, pipe.get(f"{name}_{short}", at)))
             m.d.comb += write.en.eq(self._front.sweep | pipe.get(f"counts_{short}_change", at))

@@ -6,7 +6,8 @@ Names below the book's own module; each is a Verilog array, or a register where 
 |---|---|---|
 | `table` | `way<n>`, n = bank x ways of a bank + way | `way_layout`, one a row of the bank |
 | `table` | `stash_present` | 1 row, a bit an entry |
-| `table` | `stash_reference<n>`, `stash_order<n>` | 1 row each |
+| `table` | `stash_reference<n>` | 1 row each |
+| `table` | `stash_orders` | `order_layout`, one an entry |
 | `levels` | `shares` | 48 bits, at side, slot, rank from the highest address bit down |
 | `levels` | `words` | occupancy, at side, slot, word of ranks |
 
@@ -41,7 +42,7 @@ def dump_signals(sizes: Sizes, path: str = BOOK_PATH) -> tuple[tuple[str, str, i
     signals.append((table, "stash_present", sizes.stash, 1))
     for entry in range(sizes.stash):
         signals.append((table, f"stash_reference{entry}", REFERENCE_BITS, 1))
-        signals.append((table, f"stash_order{entry}", order_layout(sizes).size, 1))
+    signals.append((table, "stash_orders", order_layout(sizes).size, sizes.stash))
     sides = 2 * sizes.slots
     signals.append((levels, "shares", LEVEL_QTY_BITS, sides * sizes.levels))
     signals.append((levels, "words", word_bits(sizes), sides * group_bits(sizes)))
@@ -84,7 +85,7 @@ def decode_dump(sizes: Sizes, memories: Mapping[str, Sequence[int]]) -> tuple[Or
                 found(reference, word >> order_shift & order_mask)
     for entry in range(sizes.stash):
         if memories["stash_present"][0] >> entry & 1:
-            found(memories[f"stash_reference{entry}"][0], memories[f"stash_order{entry}"][0])
+            found(memories[f"stash_reference{entry}"][0], memories["stash_orders"][entry])
 
     shares, words = memories["shares"], memories["words"]
     word, groups = word_bits(sizes), group_bits(sizes)

@@ -104,7 +104,7 @@ class Levels(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        pipe = Pipe(m, valid="valid")
+        pipe = Pipe(m, valid="valid", rests=2)
         pipe.put("valid", self.valid, 0, reset=True)
         sizes = self._sizes
         word, groups = word_bits(sizes), group_bits(sizes)

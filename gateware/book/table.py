@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.hashing import REFERENCE_BITS, fold_masks, table_shape
 from tickgate.gateware.lib.faults import checked_faults
-from tickgate.gateware.lib.logic import first_alone, one_hot_mux
+from tickgate.gateware.lib.logic import encoded, first_alone, one_hot_mux
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.sizes import Sizes
 
@@ -105,7 +105,7 @@ class OrderTable(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        pipe = Pipe(m, valid="valid")
+        pipe = Pipe(m, valid="valid", rests=2)
         order, shape, stash = order_layout(self._sizes), table_shape(self._sizes), self._sizes.stash
         banks, bank_ways, width = shape
         ways = banks * bank_ways
@@ -114,7 +114,7 @@ class OrderTable(wiring.Component):
         valid = pipe.put("valid", self.i_valid, 0, reset=True)
         pipe.put("enters", self.enters, 0, reset=True)
         pipe.put("use", self.use, 1)
-        pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0, when="enters")
+        pipe.put("reference", Mux(self.i_second, self.i_second_reference, self.i_reference), 0, ahead="enters")
         for bank, masks in enumerate(fold_masks(shape)):
             row, second_row = (
                 Cat(Cat(reference[bit], reference[width:] & mask).xor() for bit, mask in enumerate(masks))
@@ -123,7 +123,7 @@ class OrderTable(wiring.Component):
             hashed = Signal(width, name=f"second_row{bank}", reset_less=True)
             with m.If(self.second_follows):
                 m.d.sync += hashed.eq(second_row)
-            pipe.put(f"row{bank}", Mux(self.i_second, hashed, row), 0, when="enters")
+            pipe.put(f"row{bank}", Mux(self.i_second, hashed, row), 0, ahead="enters")
 
         # Stage 1: is it the reference, or a row, of one of the two operations before?
         reference = pipe.get("reference", 1)
@@ -183,24 +183,24 @@ class OrderTable(wiring.Component):
                 write_port.data.eq(write_data),
                 write_port.en.eq(write_way[way]),
             ]
-            captured = data.View(wide, pipe.put(f"read{way}", read_port.data.as_value(), 2))
-            captured = data.View(wide, pipe.get(f"read{way}", 3))
-            read.append(captured)
+            pipe.put(f"read{way}", read_port.data.as_value(), 2)
+            captured, chosen = (data.View(wide, pipe.get(f"read{way}", stage)) for stage in (3, 4))
+            read.append(chosen)
             pipe.put(f"asked{way}", fresh & ~pipe.get(f"written{way // bank_ways}", 2)[way % bank_ways], 2)
             hit = captured.present & (captured.tag == pipe.get("reference", 3)[width:])
             pipe.put(f"hit{way}", hit & pipe.get(f"asked{way}", 3), 3)
-            pipe.put(f"order{way}", captured.order.as_value(), 3)
-            pipe.put(f"present{way}", captured.present, 3)
 
         # The stash: compared in stages 1 and 2, read in stage 3. Its entries are written in stage 6.
         kept_present = Signal(stash, name="stash_present")
         # An entry is taken when its add is decided, but may be found only when its reference has been written.
         kept_found = Signal(stash)
         kept_reference = [Signal(REFERENCE_BITS, name=f"stash_reference{n}", reset_less=True) for n in range(stash)]
-        kept_order = [Signal(order, name=f"stash_order{n}", reset_less=True) for n in range(stash)]
-        self.dumped["stash_present"] = kept_present
-        for n in range(stash):
-            self.dumped |= {f"stash_reference{n}": kept_reference[n], f"stash_order{n}": kept_order[n].as_value()}
+        # All references are compared, but of the orders one is read and one is written.
+        kept_orders = Memory(shape=order, depth=stash, init=[])
+        m.submodules.stash_orders = kept_orders
+        kept_read, kept_write = kept_orders.read_port(domain="comb"), kept_orders.write_port()
+        self.dumped |= {"stash_present": kept_present, "stash_orders": kept_orders}
+        self.dumped |= {f"stash_reference{n}": known for n, known in enumerate(kept_reference)}
         findable = kept_present if "stash_found_early" in self._faults else kept_found
         # Whether there is an entry and what it is called are looked at in the same cycle: its next one is another's.
         for n, known in enumerate(kept_reference):
@@ -208,7 +208,8 @@ class OrderTable(wiring.Component):
             pipe.put(f"stash{n}_halves", _same_halves(known, reference), 1)
         stash_hit = Cat(pipe.get(f"stash{n}_present", 2) & pipe.get(f"stash{n}_halves", 2).all() for n in range(stash))
         pipe.put("stash_hit", stash_hit & fresh.replicate(stash), 2)
-        pipe.put("stash_order", one_hot_mux(pipe.get("stash_hit", 3), kept_order), 3)
+        m.d.comb += kept_read.addr.eq(encoded(pipe.get("stash_hit", 3)))
+        pipe.put("stash_order", Mux(pipe.get("stash_hit", 3).any(), kept_read.data.as_value(), 0), 3)
 
         # Stage 4: choose, and put in what the two operations before have done since the memory was read.
         # Whether the order of the operation before goes is known in its stage 6, which is this stage 4 at the earliest.
@@ -227,7 +228,7 @@ class OrderTable(wiring.Component):
             return pipe.get(name, 5)
 
         found = newest("found", past_found, hits.any() | entry_hits.any())
-        looked_up = one_hot_mux(hits, [pipe.get(f"order{way}", 4) for way in range(ways)]) | pipe.get("stash_order", 4)
+        looked_up = one_hot_mux(hits, [way.order.as_value() for way in read]) | pipe.get("stash_order", 4)
         old = data.View(order, newest("order", [past.as_value() for past in past_order], looked_up))
         old_way = newest("way", past_way, hits)
         old_entry = newest("entry", past_entry, entry_hits)
@@ -237,7 +238,7 @@ class OrderTable(wiring.Component):
         for bank in range(banks):
             taken = []
             for way in range(bank * bank_ways, (bank + 1) * bank_ways):
-                bit = pipe.get(f"present{way}", 4)
+                bit = read[way].present
                 for age in (1,) if "way_taken_twice" in self._faults else (1, 0):
                     here = pipe.get(f"same{age}_row{bank}", 4) & past_way[age][way]
                     bit = Mux(here, past_kept[age], bit)
@@ -302,15 +303,17 @@ class OrderTable(wiring.Component):
             write_data.order.eq(pipe.get("write_order", 6)),
             write_data.present.eq(write_present),
         ]
+        entries = pipe.get("write_entry", 6)  # of which at most one bit is set
+        if "stash_entry_lost" in self._faults:
+            entries = entries & ~(1 << 2)
         for n in range(stash):
-            if n == 2 and "stash_entry_lost" in self._faults:
-                continue
-            with m.If(pipe.get("write_entry", 6)[n]):
-                m.d.sync += [
-                    kept_found[n].eq(write_present),
-                    kept_reference[n].eq(pipe.get("reference", 6)),
-                    kept_order[n].eq(pipe.get("write_order", 6)),
-                ]
+            with m.If(entries[n]):
+                m.d.sync += [kept_found[n].eq(write_present), kept_reference[n].eq(pipe.get("reference", 6))]
+        m.d.comb += [
+            kept_write.addr.eq(encoded(entries)),
+            kept_write.data.eq(pipe.get("write_order", 6)),
+            kept_write.en.eq(entries.any()),
+        ]
         with m.If(self.sweep):
             m.d.sync += [kept_present.eq(0), kept_found.eq(0)]
             m.d.sync += [bits.eq(0) for bits in past_way + past_entry]

@@ -1,4 +1,5 @@
-"""Small combinational pieces: the first set bit of a word, also in two steps, and a selection by one-hot bits."""
+"""Small combinational pieces: the first set bit of a word, also in two steps, and a selection by one-hot bits, and
+their index."""
 
 from functools import reduce
 from operator import or_
@@ -20,6 +21,14 @@ def first_one(word) -> tuple[Value, Value]:
 def one_hot_mux(select, values) -> Value:
     """The one of `values` whose bit of `select` is set, 0 without one; with several bits, their bitwise or."""
     return reduce(or_, (Mux(bit, Value.cast(value), 0) for bit, value in zip(select, values, strict=True)))
+
+
+def encoded(one_hot) -> Value:
+    """The index of the only set bit, 0 without one; with several bits, the bitwise or of their indexes."""
+    bits = Value.cast(one_hot)
+    return Cat(
+        Cat(bits[at] for at in range(len(bits)) if at >> bit & 1).any() for bit in range((len(bits) - 1).bit_length())
+    )
 
 
 def first_alone(word) -> Value:

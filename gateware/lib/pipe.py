@@ -1,6 +1,28 @@
 """Values that travel with their transaction through the stages of a free-running pipeline, and multiplication in it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.lib.memory import Memory
+
+#: Rows of the memories in which values are carried: what distributed memory has anyway.
+_CARRIED_ROWS = 16
+
+
+@dataclass
+class _Travel:
+    """A value on its way: its signal in each stage from `first` on; and where it goes on behind a memory."""
+
+    first: int
+    chain: list[Signal]
+    when: str | None
+    ahead: str | None
+    reset: bool
+    rests: int
+    until: int
+    """The last stage in which the newest signal is still right."""
+    behind: "_Travel | None" = None
 
 
 class Pipe:
@@ -16,6 +38,10 @@ class Pipe:
     must be right in every cycle (a pulse, what a sweep writes) is put with `always=True`, and a value with `reset=True`
     always moves.
 
+    So a register keeps its value until the next transaction comes to its stage. Where transactions are at least two
+    cycles apart, it is as good as the one behind it, which is then left out: a value that `rests` for n cycles has a
+    register in every n-th stage only. A value that nothing asks for on a long way may be carried in distributed memory.
+
     The registers, in the domain `sync`, stand in a submodule of their own, so that a value may be asked for inside an
     `If` or `Case` of the user.
 
@@ -25,19 +51,26 @@ class Pipe:
     name: of its submodule.
     valid: name of the 1-bit value under which values move on; it must have been put in, with `reset=True`, before the
         first of them is asked for at a later stage. Without a name they move in every cycle.
+    rests: cycles that lie at least between two transactions, 1 or more: values rest as long. More than 1 needs `valid`.
     """
 
-    def __init__(self, m: Module, name: str = "pipe", *, valid: str | None = None):
+    def __init__(self, m: Module, name: str = "pipe", *, valid: str | None = None, rests: int = 1):
         self.m = Module()
-        self._valid = valid
+        self._valid, self._rests = valid, rests
         m.submodules[name] = self.m
-        self._stages: dict[str, list[Signal]] = {}
-        self._first: dict[str, int] = {}
-        self._reset: dict[str, bool] = {}
-        self._when: dict[str, str | None] = {}
+        self._values: dict[str, _Travel] = {}
 
     def put(
-        self, name: str, value, stage: int, *, reset: bool = False, always: bool = False, when: str | None = None
+        self,
+        name: str,
+        value,
+        stage: int,
+        *,
+        reset: bool = False,
+        always: bool = False,
+        when: str | None = None,
+        ahead: str | None = None,
+        rests: int | None = None,
     ) -> Signal:
         """Name `value`, computed in `stage` from values of that stage; returns it as a signal.
 
@@ -46,20 +79,21 @@ class Pipe:
         reset: its registers have a reset.
         always: it moves on in every cycle.
         when: it moves on under another value than `valid`.
+        ahead: its first register loads under this value, which is 1 wherever `valid` is and known sooner.
+        rests: cycles that lie at least between two transactions that have this value; by default the pipeline's.
 
         Raises
         ------
         ValueError: the name is taken.
         """
-        if name in self._stages:
+        if name in self._values:
             raise ValueError(f"the pipeline already has a value {name!r}")
         cast = Value.cast(value)
         signal = Signal(cast.shape(), name=f"{name}_{stage}")
         self.m.d.comb += signal.eq(cast)
-        self._stages[name] = [signal]
-        self._first[name] = stage
-        self._reset[name] = reset
-        self._when[name] = None if reset or always else when or self._valid
+        moves = None if reset or always else when or self._valid
+        rests = (self._rests if rests is None else rests) if moves is not None and moves == self._valid else 1
+        self._values[name] = _Travel(stage, [signal], moves, ahead, reset, rests, stage)
         return signal
 
     def get(self, name: str, stage: int) -> Signal:
@@ -70,28 +104,88 @@ class Pipe:
         KeyError: no such value.
         ValueError: `stage` is before the one that computes it.
         """
-        chain, first = self._stages[name], self._first[name]
-        if stage < first:
-            raise ValueError(f"{name!r} is computed in stage {first}, not yet known in stage {stage}")
-        while first + len(chain) <= stage:
-            at = first + len(chain)
-            delayed = Signal(chain[0].shape(), name=f"{name}_{at}", reset_less=not self._reset[name])
-            when = self._when[name]
-            if when is None:
-                self.m.d.sync += delayed.eq(chain[-1])
-            else:
-                with self.m.If(self.get(when, at - 1)):
-                    self.m.d.sync += delayed.eq(chain[-1])
-            chain.append(delayed)
-        return chain[stage - first]
+        value = self._travel(name, stage)
+        if stage < value.first:
+            raise ValueError(f"{name!r} is computed in stage {value.first}, not yet known in stage {stage}")
+        while value.first + len(value.chain) <= stage:
+            at, last = value.first + len(value.chain), value.chain[-1]
+            if at > value.until:
+                first = len(value.chain) == 1 and value.ahead is not None
+                when = value.ahead if first else value.when
+                delayed = Signal(last.shape(), name=f"{name}_{at}", reset_less=not value.reset)
+                if when is None:
+                    self.m.d.sync += delayed.eq(last)
+                else:
+                    with self.m.If(self.get(when, at - 1)):
+                        self.m.d.sync += delayed.eq(last)
+                # The next transaction may load what it knows ahead before it is there.
+                value.until = at if first else at + value.rests - 1
+                last = delayed
+            value.chain.append(last)
+        return value.chain[stage - value.first]
 
-    def multiply(self, name: str, a, b, stage: int, *, keep: int | None = None, chunk: int = 16) -> Signal:
+    def _travel(self, name: str, stage: int) -> _Travel:
+        value = self._values[name]
+        while value.behind is not None and stage >= value.behind.first:
+            value = value.behind
+        return value
+
+    def carry(self, names: Sequence[str], since: int, to: int) -> None:
+        """Takes values from stage `since` to stage `to` in one distributed memory instead of registers.
+
+        It holds one row a transaction, written in `since` and read in front of the registers of `to`. A bit takes a
+        LUT and a half of an ECP5, and spares the registers between; a value that is asked for there has them as well.
+
+        Parameters
+        ----------
+        names: values that move on under `valid`.
+        to: two stages or more after `since`, at most 16.
+
+        Raises
+        ------
+        KeyError: no such value.
+        ValueError: the way is too short or too long, or a value does not move under `valid`, or there is none.
+        """
+        if not 2 <= to - since <= _CARRIED_ROWS:
+            raise ValueError(f"a value is carried over 2 to {_CARRIED_ROWS} stages, not {to - since}")
+        valid = self._valid
+        if valid is None:
+            raise ValueError("a pipeline without a valid carries nothing")
+        before = [self.get(name, since) for name in names]
+        for name in names:
+            if self._travel(name, since).when != valid:
+                raise ValueError(f"{name!r} does not move with its transaction")
+        memory = Memory(shape=sum(len(signal) for signal in before), depth=_CARRIED_ROWS, init=[])
+        self.m.submodules[f"{names[0]}_{since}_to_{to}"] = memory
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        put, take = Signal(range(_CARRIED_ROWS)), Signal(range(_CARRIED_ROWS))
+        behind = [Signal(signal.shape(), name=f"{name}_{to}", reset_less=True)
+                  for name, signal in zip(names, before, strict=True)]  # fmt: skip
+        enters, leaves = self.get(valid, since), self.get(valid, to - 1)
+        self.m.d.comb += [
+            write.addr.eq(put),
+            write.data.eq(Cat(before)),
+            write.en.eq(enters),
+            read.addr.eq(take),
+        ]
+        with self.m.If(enters):
+            self.m.d.sync += put.eq(put + 1)
+        with self.m.If(leaves):
+            self.m.d.sync += [take.eq(take + 1), Cat(behind).eq(read.data)]
+        for name, signal in zip(names, behind, strict=True):
+            value = self._travel(name, since)
+            value.behind = replace(value, first=to, chain=[signal], ahead=None, until=to + value.rests - 1)
+
+    def multiply(
+        self, name: str, a, b, stage: int, *, keep: int | None = None, chunk: int = 16, rests: int | None = None
+    ) -> Signal:
         """The unsigned product of `a` and `b` of `stage`, put in as `name` in the stage after it.
 
         Parameters
         ----------
         keep: how many low bits of the product are wanted; by default it has its full width.
         chunk: bits of the operands of one hardware multiplier, 2 to 18.
+        rests: as in `put`.
         """
         a, b = Value.cast(a), Value.cast(b)
         keep = len(a) + len(b) if keep is None else keep
@@ -115,7 +209,7 @@ class Pipe:
                 rows.append([Const(0, shift), part])
                 ends.append(shift + bits)
         total = sum((Cat(*row) for row in rows[1:]), start=Cat(*rows[0]))
-        return self.put(name, total[:keep], stage + 1)
+        return self.put(name, total[:keep], stage + 1, rests=rests)
 
 
 class Scope:

@@ -16,22 +16,30 @@ class TokenBucket(wiring.Component):
     if both had been told in time. `ready` in the cycle of a take and in the one after it does not know of that take:
     takes are at least three cycles apart.
 
+    A token may be returned: the bucket is then as if it had never been taken, whatever came back since. Between its
+    take and its return no other one is taken.
+
     Members
     -------
     load: In(1), take `burst` and `period_cycles` over.
     burst: In(16), tokens of the full bucket.
     period_cycles: In(32), cycles for one token, 1 or more.
     took: In(1), a token was taken in the cycle before; only where there was one.
+    returned: In(1), the token taken last comes back, after a refill of the same cycle; not in a cycle of `took`.
     ready: Out(1), there is a token in the next cycle, one that comes back in that cycle included.
     tokens: Out(16), how many there are, one that comes back in this cycle included.
     """
 
-    FAULTS = {"never_refilled": "no token ever comes back"}
+    FAULTS = {
+        "never_refilled": "no token ever comes back",
+        "refund_overflows": "a token is returned to a full bucket",
+    }
 
     load: In(1)
     burst: In(16)
     period_cycles: In(32)
     took: In(1)
+    returned: In(1)
     ready: Out(1)
     tokens: Out(16)
 
@@ -56,17 +64,25 @@ class TokenBucket(wiring.Component):
             self.tokens.eq(tokens + refill),
             self.ready.eq(Mux(self.load, self.burst != 0, some | refill | (soon & ~full))),
         ]
+        # One that is returned to a full bucket, or to one that a refill fills in this cycle, is one too many.
+        back = Signal()
+        m.d.comb += back.eq(self.returned & ~(full | (refill & one_missing)))
+        if "refund_overflows" in self._faults:
+            m.d.comb += back.eq(self.returned)
         restart, full_next = Signal(), Signal()
-        m.d.comb += [restart.eq(due | (full & ~take)), full_next.eq(full)]
+        m.d.comb += [restart.eq(due | (full & ~take) | (back & one_missing)), full_next.eq(full)]
         m.d.sync += loaded.eq(self.load)
         # A full bucket has its whole period before it, and stays so until something is taken.
-        with m.If(~full | self.took | self.load):
+        with m.If(~full | self.took | self.load | back):
             with m.If(take & ~refill):
                 m.d.comb += full_next.eq(0)
                 m.d.sync += [tokens.eq(tokens - 1), missing.eq(missing + 1), some.eq(tokens != 1), one_missing.eq(full)]
-            with m.If(refill & ~take):
+            with m.If((refill ^ back) & ~take):
                 m.d.comb += full_next.eq(one_missing)
                 m.d.sync += [tokens.eq(tokens + 1), missing.eq(missing - 1), some.eq(1), one_missing.eq(missing == 2)]
+            with m.If(refill & back):
+                m.d.comb += full_next.eq(missing == 2)
+                m.d.sync += [tokens.eq(tokens + 2), missing.eq(missing - 2), some.eq(1), one_missing.eq(missing == 3)]
             m.d.sync += [
                 full.eq(full_next),
                 timer.eq(Mux(restart, period, timer - 1)),

@@ -30,8 +30,10 @@ def run(args: argparse.Namespace) -> int:
     with atomic_output(path) as out:
         out.write(found.text.encode())
     if args.json:
-        print(json.dumps({"size": args.size, "file": str(path), "cells": found.cells}))
+        moved = found.moved.flip_flops
+        print(json.dumps({"size": args.size, "file": str(path), "cells": found.cells, "moved_flip_flops": moved}))
     else:
         print(f"{path}: {', '.join(f'{count:,} {kind}' for kind, count in found.cells.items())}")
+        print(found.moved)
         print(f"compare it: tickgate compare --via netlist:{path} --size {args.size} FILE")
     return 0

@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
         with progress.status(f"{stage}: synthesis, placement and routing (the first use of a tool compiles it)"):
             folder = Path("build") / "timing" / f"{stage}-{args.size}-{args.seed}"
             results.append(timing.place_and_route(stage, sizes, part, args.seed, folder, args.router))
-        progress.print(f"{stage}: {results[-1].fmax_hz / 1e6:.1f} MHz", highlight=False)
+        moved = results[-1].moved_flip_flops
+        more = f", {moved:,} flip-flops moved into block RAMs" if moved else ""
+        progress.print(f"{stage}: {results[-1].fmax_hz / 1e6:.1f} MHz{more}", highlight=False)
     status = int(args.strict and not all(r.met for r in results))
     if args.json:
         print(json.dumps({"size": args.size, "stages": [timing.as_json(r) for r in results]}))

@@ -79,6 +79,10 @@ async def run(dut: Any, cycles: list[Cycle]) -> Seen:
             seen.words.append((now, FEED_WORD.unpack(int(dut.o__payload.value))))
         if int(dut.trace__valid.value):
             seen.trace.append((now, FEED_TRACE.unpack(int(dut.trace__payload.value))))
+        if int(dut.frame_begins.value):
+            seen.begins.append((now, int(dut.frame_stamp.value)))
+        if int(dut.frame_bad.value):
+            seen.bad.append((now, int(dut.frame_stamp.value)))
     seen.counters = _counters().unpack(int(dut.counters.value))
     return seen
 
@@ -223,4 +227,9 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
             what = "message" if record["item"] == FeedItem.MESSAGE else names.get(Notice(record["notice"]))
             if what:
                 found.add(port, "trace", what, now - (complete[record["stamp"]] if what == "gap" else record["stamp"]))
+        ends = dict(feed_scenarios.spans(cycles))
+        for now, stamp in seen.begins:
+            found.add(port, "frame_begins", "frame", now - stamp)
+        for now, stamp in seen.bad:
+            found.add(port, "frame_bad", "fcs", now - ends[stamp])
     found.hold(Feed.latency_cycles)

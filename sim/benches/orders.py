@@ -18,7 +18,7 @@ from tickgate.sw.spec.sizes import Sizes
 from tickgate.sw.spec.units import WORD_BYTES
 
 STAGE = "orders"
-EXPECTED_TESTS = 4
+EXPECTED_TESTS = 5
 FAULTS = {
     "checksum_carry_lost": "orders_and_host_messages_match_the_model",
     "ip_carry_lost": "orders_and_host_messages_match_the_model",
@@ -28,6 +28,13 @@ FAULTS = {
     "count_needs_ready": "orders_and_host_messages_match_the_model",
     "payload_slips": "orders_and_host_messages_match_the_model",
     "inject_sum_misses_last": "orders_and_host_messages_match_the_model",
+    "verdict_ignored": "void_orders_leave_no_trace",
+    "void_begins": "void_orders_leave_no_trace",
+    "number_consumed": "void_orders_leave_no_trace",
+    "user_ref_consumed": "void_orders_leave_no_trace",
+    "sums_unsettled": "void_orders_leave_no_trace",
+    "poison_counts": "void_orders_leave_no_trace",
+    "refund_silent": "void_orders_leave_no_trace",
 }
 
 
@@ -51,6 +58,7 @@ async def run(dut: Any, stimulus: Stimulus) -> list[Cycle]:
     while True:
         dut.now.value = len(log)
         dut.kill.value = inputs["kill"]
+        dut.is_void.value = inputs["void"]
         for name, port in (("session", "cfg_session"), ("peer", "cfg_peer")):
             given = inputs[name]
             getattr(dut, f"{port}__commit").value = int(given is not None)
@@ -64,11 +72,12 @@ async def run(dut: Any, stimulus: Stimulus) -> list[Cycle]:
         dut.o__ready.value = inputs["o_ready"]
         await RisingEdge(dut.clk)
         seen = Cycle(
-            kill=inputs["kill"], session=inputs["session"], peer=inputs["peer"], i=inputs["i"],
+            kill=inputs["kill"], void=inputs["void"], session=inputs["session"], peer=inputs["peer"], i=inputs["i"],
             i_ready=int(dut.i__ready.value), i_inject=inputs["i_inject"],
             i_inject_ready=int(dut.i_inject__ready.value), o=value(dut.o__valid, dut.o__payload),
             o_ready=inputs["o_ready"], o_copy=value(dut.o_copy__valid, dut.o_copy__payload),
             trace=value(dut.trace__valid, dut.trace__payload), done=int(dut.done.value),
+            refund=int(dut.refund.value),
             session_ok=int(dut.session_ok.value), session_open=int(dut.session_open.value),
         )  # fmt: skip
         log.append(seen)
@@ -122,6 +131,25 @@ async def kill_lets_no_first_word_out(dut: Any) -> None:
         killed += outcome.items[events.OrderItem.KILLED]
         completed += outcome.completed_after_kill
     assert killed > 20 and completed > 20, f"{killed} orders were killed, {completed} completed"
+
+
+@cocotb.test()
+async def void_orders_leave_no_trace(dut: Any) -> None:
+    """Orders that turn void in every phase, with kills and host messages between, for each pattern of back-pressure."""
+    count = 400 if cocotb_lib.full() else 60
+    dropped = poisoned = 0
+    for pressure in cocotb_lib.PATTERNS:
+        for kills, apart in ((0.0, 0.3), (0.03, 0.0)):
+            rng = random.Random(f"{cocotb_lib.seed()} void {pressure} {kills}")
+            stimulus = Stimulus(
+                rng, cocotb_lib.PATTERNS["none"], cocotb_lib.PATTERNS[pressure], count, count // 4, firm=True,
+                kills=kills, apart=apart, voids=0.05,
+            )  # fmt: skip
+            outcome = check(await run(dut, stimulus), counters_of(dut))
+            check_with_scapy(outcome.frames)
+            dropped += outcome.items[events.OrderItem.VOID]
+            poisoned += len(outcome.poisoned)
+    assert dropped > 20 and poisoned > 20, f"{dropped} orders were dropped, {poisoned} poisoned"
 
 
 @cocotb.test()
@@ -180,4 +208,26 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
     for phase in range((HEADERS_SIZE + INJECT_SIZE_MAX) // WORD_BYTES):  # of each word of the host's frame
         _, order = await first_words(begun + phase, True)
         found.add("i", "o", "behind_inject", order - begun - phase)
+    for since in range(16):  # in each cycle of an order's frame
+        await struck(dut, found, since)
     found.hold(Orders.latency_cycles)
+
+
+async def struck(dut: Any, found: cocotb_lib.Latencies, since: int) -> None:
+    """Gives an order, and `is_void` for one cycle, `since` its transfer: what comes of it."""
+    last: tuple[int, int] | None = None
+    dut.i__valid.value = 1
+    for now in range(40):
+        dut.is_void.value = int(now == since)
+        await RisingEdge(dut.clk)
+        dut.i__valid.value = 0
+        if int(dut.o__valid.value):
+            word = FRAME_WORD.unpack(int(dut.o__payload.value))
+            if word["last"]:
+                last = now, word["error"]
+        if int(dut.trace__valid.value):
+            item = events.ORDERS_TRACE.unpack(int(dut.trace__payload.value))["item"]
+            if item == events.OrderItem.VOID:
+                found.add("is_void", "o", "dropped", now - since)
+    if last is not None and last[1]:
+        found.add("is_void", "o", "poisoned", last[0] - since)

@@ -31,6 +31,10 @@ FAULTS = {
     "row_mixed": "random_intents_match_the_model",
     "book_late": "random_intents_match_the_model",
     "other_slot_kept": "random_intents_match_the_model",
+    "not_refunded": "random_intents_match_the_model",
+    "refund_overflows": "random_intents_match_the_model",
+    "verdict_late": "random_intents_match_the_model",
+    "verdict_of_others": "random_intents_match_the_model",
 }
 
 #: Cycles from an intent's entry to its verdict.
@@ -62,37 +66,56 @@ class Inputs:
     kill: bool = False
     session_ok: bool = True
     ready: bool = True
+    frame: int | None = None  # `frame_stamp` from here on
+    bad: bool = False
+    refund: bool = False
 
 
 @dataclass
 class Expected:
-    """What leaves, each with the cycle in which it is valid (orders: presented, and taken)."""
+    """What leaves, each with the cycle in which it is valid (orders: presented, and taken; all in which it is void)."""
 
     traces: list[tuple[int, dict[str, int]]] = field(default_factory=list)
     orders: list[tuple[int, int, dict[str, int]]] = field(default_factory=list)
     rejected: list[int] = field(default_factory=list)
+    void: list[int] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
 
 def expected(scenario: list[Inputs], slots: int) -> Expected:
     """What the reference model makes of a scenario that starts right after reset, with `now` 0 in its first cycle.
 
-    Updates count before the intent of their cycle, rows after it.
+    Updates count before the intent of their cycle, rows after it. A refund is taken out of the scenario where no order
+    waits for one.
     """
     reference, result = model.Risk(slots), Expected()
+    frame_stamp, stamp, void, accepted = 0, -1, False, False
     for cycle, now in enumerate(scenario):
+        if void:
+            result.void.append(cycle)
+        if now.frame is not None:
+            frame_stamp = now.frame
+        if now.refund and accepted:
+            reference.refund()
+        now.refund, accepted = now.refund and accepted, accepted and not now.refund
         if now.update is not None:
             reference.update(events.BOOK_UPDATE.tuple_type(**now.update), cycle)
         if now.intent is not None:
             intent = events.INTENT.tuple_type(**now.intent)
-            record, order = reference.check(intent, cycle, now.kill, now.session_ok)
+            # The model knows frames by their messages, the stage by their stamps.
+            record, order = reference.check(intent._replace(seq=intent.stamp), cycle, now.kill, now.session_ok)
             out = cycle + LATENCY_CYCLES
-            result.traces.append((out, {**record._asdict(), "cycle": out, "stamp": intent.stamp}))
+            own = {"stamp": intent.stamp, "seq": intent.seq}
+            result.traces.append((out, {**record._asdict(), **own, "cycle": out}))
+            stamp, void, accepted = intent.stamp, False, order is not None
             if order is None:
                 result.rejected.append(out)
             else:
                 taken = next(c for c in range(out, len(scenario)) if scenario[c].ready)
-                result.orders.append((out, taken, {**order._asdict(), "stamp": intent.stamp}))
+                result.orders.append((out, taken, {**order._asdict(), **own}))
+        if now.bad:
+            void = void or stamp >= frame_stamp
+            reference.frame_bad(cycle - 1, cycle)
         if now.symbol is not None and now.symbol[0] < slots:
             reference.commit_symbol(*now.symbol)
         if now.limits is not None and now.limits[0] < slots:
@@ -190,8 +213,8 @@ class Slot:
             "stamp": rng.getrandbits(64),
         }
 
-    def intent(self, slot: int) -> dict[str, int]:
-        """An intent at the slot's price and quantity, or one beside."""
+    def intent(self, slot: int, entry: int) -> dict[str, int]:
+        """An intent at the slot's price and quantity, or one beside; decided as long before its entry as it takes."""
         rng = self.rng
         price, quantity = self.price_e4, self.quantity
         if rng.random() < 0.1:
@@ -207,8 +230,18 @@ class Slot:
             "display": rng.getrandbits(8),
             "capacity": rng.getrandbits(8),
             "seq": rng.getrandbits(64),
-            "stamp": rng.getrandbits(64),
+            "stamp": max(0, entry - rng.randint(25, 70)),
         }
+
+
+def add_frames(rng: random.Random, scenario: list[Inputs]) -> None:
+    """Frames of the feed, some of which turn out bad, close behind each other at times."""
+    begins = 0
+    while begins < len(scenario) - 1000:
+        ends = begins + rng.choice((9, 20, 40, 80, 160))
+        scenario[begins + 6].frame = begins
+        scenario[ends + 5].bad = rng.random() < 0.15
+        begins = ends + rng.choice((1, 1, 4, 30))
 
 
 def random_scenario(
@@ -219,8 +252,9 @@ def random_scenario(
     Rows, updates and levels change in the cycles around an intent's entry.
     """
     gaps, stalls = idle(rng), backpressure(rng)
-    scenario = [Inputs(ready=not next(stalls)) for _ in range(cycles + 600)]
+    scenario = [Inputs(ready=not next(stalls)) for _ in range(cycles + 1600)]
     scenario[-1].ready = True
+    add_frames(rng, scenario)
     around = [Slot(rng) for _ in range(slots)]
     entry = 8
     for slot in range(slots):
@@ -253,14 +287,19 @@ def random_scenario(
             scenario[entry].kill = True
         if rng.random() < 0.04:
             scenario[entry].session_ok = False
-        scenario[entry].intent = here.intent(slot)
+        scenario[entry].intent = here.intent(slot, entry)
         entry += LATENCY_CYCLES
         while not scenario[entry].ready:
             entry += 1
         entry += 1
+        if rng.random() < 0.3:
+            scenario[entry].refund = True
+            entry += rng.choice((1, 2, 9))
         while next(gaps):
             entry += 1
-    return scenario[: entry + 12] + [Inputs() for _ in range(8)]
+    scenario = scenario[: entry + 12] + [Inputs() for _ in range(8)]
+    expected(scenario, slots)  # which takes out refunds that nothing waits for
+    return scenario
 
 
 async def drive(dut: Any, scenario: list[Inputs]) -> Expected:
@@ -287,12 +326,19 @@ async def drive(dut: Any, scenario: list[Inputs]) -> Expected:
             dut.cfg_gate__row.value = GATE_ROW.pack(now.gate)
         dut.kill.value = int(now.kill)
         dut.session_ok.value = int(now.session_ok)
+        dut.frame_begins.value = int(now.frame is not None)
+        if now.frame is not None:
+            dut.frame_stamp.value = now.frame
+        dut.frame_bad.value = int(now.bad)
+        dut.refund.value = int(now.refund)
         dut.o__ready.value = int(now.ready)
         await RisingEdge(dut.clk)
         if int(dut.trace__valid.value):
             seen.traces.append((cycle, events.RISK_TRACE.unpack(int(dut.trace__payload.value))))
         if int(dut.rejected.value):
             seen.rejected.append(cycle)
+        if int(dut.is_void.value):
+            seen.void.append(cycle)
         held = note_order(seen, held, cycle, now.ready, bool(int(dut.o__valid.value)), int(dut.o__payload.value))
     return seen
 
@@ -323,7 +369,7 @@ def check(seen: Expected, wanted: Expected) -> None:
     ------
     AssertionError: they differ.
     """
-    for what in ("traces", "orders", "rejected"):
+    for what in ("traces", "orders", "rejected", "void"):
         got, want = getattr(seen, what), getattr(wanted, what)
         for n, (g, w) in enumerate(zip(got, want, strict=False)):
             assert g == w, f"{what} {n}: got {g}, expected {w}"
@@ -371,6 +417,10 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
     for verdict, entry in zip(verdicts, entries, strict=True):
         row = ("o", "accepted") if verdict in accepted else ("rejected", "rejected")
         found.add("i_intents", *row, verdict - entry)
+    bad = [cycle for cycle, inputs in enumerate(scenario) if inputs.bad]
+    for cycle in seen.void:
+        if cycle - 1 not in seen.void:
+            found.add("frame_bad", "is_void", "any", cycle - max(b for b in bad if b < cycle))
     found.hold(Risk.latency_cycles)
 
 

@@ -8,19 +8,21 @@ from typing import Any
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from tickgate.sim import cocotb_lib
+from tickgate.sim import cocotb_lib, feed_scenarios
 from tickgate.sim.order_scenarios import check_with_scapy
-from tickgate.sw.spec import soup, telemetry
+from tickgate.sw.spec import mold, net, soup, telemetry
 from tickgate.sw.spec.events import FRAME_WORD, TRACES, OrderItem, TriggerFlag, TriggerStatus
 from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, counter_names
 from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.units import WORD_BYTES
 
 STAGE = "top"
-EXPECTED_TESTS = 4
+EXPECTED_TESTS = 5
 SIZES = Sizes(slots=4, orders=1024, levels=256, stash=16)
 FAULTS = {
     "wiring.done_without_rejects": "every_stage_matches_the_model_and_the_twin",
     "wiring.kill_skips_orders": "kill_lets_no_first_word_out",
+    "wiring.verdict_skips_orders": "orders_of_bad_frames_leave_no_trace",
 }
 #: A committed feed row reaches the book, and its sweep begins, well before this.
 SWEEP_BEGINS_CYCLES = 64
@@ -35,7 +37,7 @@ def component(sizes: Sizes, faults: frozenset[str]) -> Any:
     return Twins(sizes, faults)
 
 
-def session(seed: int, messages: int) -> tuple[Any, Any]:
+def session(seed: int, messages: int, per_packet: int = 3) -> tuple[Any, Any]:
     """Packed frames of a generated session, and the configuration that is derived from it."""
     from tickgate.sim.compare.inputs import frames_of
     from tickgate.sw.files.block import block_of
@@ -55,7 +57,7 @@ def session(seed: int, messages: int) -> tuple[Any, Any]:
         "session": int.from_bytes(defaults.FEED_SESSION.encode(), "big"),
         "first_seq": defaults.FEED_FIRST_SEQUENCE,
     }
-    batches = Packer(per_packet=3).pack_all([block_of(found)])
+    batches = Packer(per_packet=per_packet).pack_all([block_of(found)])
     return frames_of(frame for batch in batches for frame in batch), Config(
         **{**config.__dict__, "feed": feed, "actions": ()}
     )
@@ -69,6 +71,7 @@ class Recording:
     words: (cycle, packed word) transferred on the order port of the first device.
     presented: cycles in which a first word was presented for the first time.
     killed: cycles in which the kill switch was up.
+    reset_cycle: in which the device's own count was 0.
     """
 
     sizes = SIZES
@@ -82,6 +85,7 @@ class Recording:
         self.telemetry: list[int] = []
         self.registers: dict[str, int] = {}
         self._records: dict[str, list[int]] = {stage: [] for stage in TRACES}
+        self.reset_cycle = 0
         self._stalls = pressure(rng)
         self._first = True
         self._shown = False
@@ -112,6 +116,7 @@ class Recording:
         for stage, records in self._records.items():
             if int(getattr(dut, f"trace_{stage}__valid").value):
                 records.append(int(getattr(dut, f"trace_{stage}__payload").value))
+                self.reset_cycle = self.cycle - (records[-1] & 0xFFFFFFFFFFFFFFFF)  # a record begins with its cycle
         if self._kill:
             self.killed.append(self.cycle)
         if int(dut.bus__w_en.value):
@@ -156,10 +161,10 @@ class Recording:
                 break
         await self.rest()
 
-    async def frames_in(self, frames: Any, gap: int) -> None:
-        """Frames into line A, `gap` idle cycles behind each."""
-        for _, frame in frames:
-            for word in cocotb_lib.frame_words(frame):
+    async def frames_in(self, frames: Any, gap: int, bad: int | None = None) -> None:
+        """Frames into line A, `gap` idle cycles behind each; the one of number `bad` ends with an error."""
+        for number, (_, frame) in enumerate(frames):
+            for word in cocotb_lib.frame_words(frame, number == bad):
                 self.dut.i_a__payload.value = FRAME_WORD.pack(word)
                 self.dut.i_a__valid.value = 1
                 await self.tick()
@@ -204,6 +209,15 @@ class Recording:
                 current = b""
         return found
 
+    def order_ends(self) -> list[tuple[int, bool]]:
+        """As `tickgate.sim.device.Device.order_ends`."""
+        words = [(cycle, FRAME_WORD.unpack(packed)) for cycle, packed in self.words]
+        return [
+            (words[at - 1][0] + 1 - self.reset_cycle, bool(word["error"]))
+            for at, (_, word) in enumerate(words)
+            if word["last"]
+        ]
+
     def counters(self) -> dict[str, int]:
         """Counters as read by `read_counters`."""
         return self.registers
@@ -230,13 +244,22 @@ class Recording:
         """Done before."""
 
 
-def compare(recorded: Recording, config: Any, frames: Any, injected: list[bytes], loaded: dict[str, Any]) -> Any:
-    """Holds a recording to the model; gives the result of the comparison.
+def compare(
+    recorded: Recording,
+    config: Any,
+    frames: Any,
+    injected: list[bytes],
+    loaded: dict[str, Any],
+    bad: int | None = None,
+) -> Any:
+    """Holds a recording to the model; gives the result of the comparison. The frame of number `bad` had an error.
 
     Raises
     ------
     AssertionError: the first difference.
     """
+    import numpy as np
+
     from tickgate.sim.compare.engine import Comparison
     from tickgate.sim.compare.result import CompareResult
     from tickgate.sw.model.pipeline import ReferencePipeline
@@ -255,7 +278,7 @@ def compare(recorded: Recording, config: Any, frames: Any, injected: list[bytes]
     comparison.device = recorded  # type: ignore[assignment]
     comparison._injected += injected
     if not result.mismatches:
-        comparison.run(frames)
+        comparison.run(frames, None if bad is None else (np.arange(len(frames)) == bad).astype(np.uint8))
     if not result.mismatches:
         comparison._counters()
     assert not result.mismatches, f"{result.mismatches} differences, first: {result.first_mismatch}"
@@ -343,6 +366,65 @@ def check_telemetry(recorded: Recording) -> None:
     for stage in ("risk", "orders"):
         assert arrived[stage] == found[stage]["seq"].tolist(), f"telemetry of {stage} is not what happened"
     assert not any(arrived[stage] for stage in ("feed", "itch", "book"))
+
+
+#: How many words a frame goes on behind the deciding one, and what becomes of the order if it ends with an error then.
+FATES = {(19, 23): OrderItem.VOID, (25, 33): OrderItem.POISONED}
+
+
+def shortened(frame: bytes, seq: int, decided_cycles: int, words_behind: tuple[int, int]) -> bytes | None:
+    """A feed frame cut behind a message, so that it ends so many words behind the one that came `decided_cycles` after
+    its first; None where no message of it ends there."""
+    messages, at = [], net.UDP_PAYLOAD_OFFSET + mold.HEADER_SIZE
+    while at < len(frame):
+        size = int.from_bytes(frame[at : at + 2], "big")
+        messages.append(frame[at + 2 : at + 2 + size])
+        at += 2 + size
+        short = feed_scenarios.udp_frame(feed_scenarios.packet_bytes(seq, messages))
+        if words_behind[0] <= -(-len(short) // WORD_BYTES) - 1 - decided_cycles <= words_behind[1]:
+            return short
+    return None
+
+
+@cocotb.test()
+async def orders_of_bad_frames_leave_no_trace(dut: Any) -> None:
+    """The frame that decides an order ends with an error while the order is on its way, sooner or later."""
+    from tickgate.sim.compare.inputs import frames_of
+
+    rng = random.Random(f"{cocotb_lib.seed()} bad")
+    frames, config = session(cocotb_lib.seed() * 16 + 10, 1_200, per_packet=12)
+    recorded = await begin(dut, rng, cocotb_lib.never, config)
+    recorded.forget()
+    starts: list[int] = []
+    for number in range(len(frames)):
+        starts.append(recorded.cycle)
+        await recorded.frames_in(frames.select(number, number + 1), GAP_CYCLES)
+    await recorded.rest()
+    orders = recorded.traces()["orders"]
+    starts = [start - recorded.reset_cycle for start in starts]
+    found: list[int] = []
+    for words_behind, fate in FATES.items():
+        for order in orders[orders["item"] == OrderItem.ORDER]:
+            if order["cycle"] - order["stamp"] != ORDER_CYCLES:
+                continue  # something was in its way
+            number = int((frames.first_sequence <= order["seq"]).sum()) - 1
+            frame = list(frames.select(number, number + 1))[0][1]
+            seq = int(frames.first_sequence[number])
+            short = shortened(bytes(frame), seq, int(order["stamp"]) - starts[number], words_behind)
+            if short is None:
+                continue
+            some = frames_of([*frames.select(0, number), (0, short)])
+            recorded = await begin(dut, rng, cocotb_lib.never, config)
+            loaded = recorded.traces()
+            recorded.forget()
+            await recorded.frames_in(some, GAP_CYCLES, bad=number)
+            await recorded.rest()
+            await recorded.read_counters()
+            compare(recorded, config, some, [], loaded, bad=number)
+            found.append(int(recorded.traces()["orders"]["item"][-1]))
+            assert found[-1] == fate, f"the order became {OrderItem(found[-1]).name}, not {fate.name}"
+            break
+    assert len(found) == len(FATES), "no order of which the frame can be cut in time"
 
 
 @cocotb.test()

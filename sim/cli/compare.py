@@ -156,7 +156,7 @@ def print_result(result: CompareResult, console: Console, show_config: bool = Fa
     table.add_row("orders sent", f"{result.orders:,}")
     table.add_row("rejects", ", ".join(f"{k} {v:,}" for k, v in found["rejects"].items() if v) or "0")
     table.add_row("compared, messages a second", f"{result.rate_msgs_s:,.0f}")
-    table.add_row("device alone, messages a second", f"{result.device_msgs_s:,.0f}")
+    table.add_row("packing and device, messages a second", f"{result.device_msgs_s:,.0f}")
     console.print(table)
     latency = Table(title="latency in core cycles of the simulation")
     for column in ("stage/class", "count", "min", "median", "p99", "max"):

@@ -101,7 +101,7 @@ def print_result(result: DemoResult, console: Console) -> None:
     table.add_row("orders sent", f"{found['orders']:,}")
     table.add_row("rejects", _listed(found["rejects"]))
     table.add_row("compared, messages a second", f"{found['rate_msgs_s']:,.0f}")
-    table.add_row("device alone, messages a second", f"{found['device_msgs_s']:,.0f}")
+    table.add_row("packing and device, messages a second", f"{found['device_msgs_s']:,.0f}")
     console.print(table)
     latency = Table(title="latency in core cycles of the simulation")
     for column in ("stage/class", "count", "min", "median", "p99", "max"):

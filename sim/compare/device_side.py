@@ -7,10 +7,11 @@ stand in the piece for the model to confirm.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,6 +31,9 @@ T = TypeVar("T")
 #: Cycles after the writes of a host action.
 ACTION_CYCLES = 8
 
+#: Threads take turns this often while device and model run beside each other.
+SWITCH_S = 0.0002
+
 _SEQ_MASK = 0xFFFFFFFF
 
 
@@ -40,7 +44,8 @@ class Piece:
     Members
     -------
     actions: host actions done before, with what was written. frames, errors: what came in. traces, orders: what came
-    out; orders as (cycle of the first word, frame). memories: the book's memories at rest, where a dump was due.
+    out; orders as (cycle of the first word, frame). ends: of each, `Device.order_ends`, none where the device does
+    not show its words. memories: the book's memories at rest, where a dump was due.
     """
 
     actions: list[tuple[Action, RegisterWrites]]
@@ -48,6 +53,7 @@ class Piece:
     errors: Errors
     traces: Traces
     orders: list[tuple[int, bytes]]
+    ends: list[tuple[int, bool]]
     memories: dict[str, list[int]] | None
 
 
@@ -61,7 +67,7 @@ class DeviceSide:
 
     Members
     -------
-    busy_ns: processor time of the device so far, traces taken out included.
+    busy_ns: processor time so far from batches to traces: of making the batches, and of the device.
     """
 
     def __init__(self, config: Config, gap: int, dump_every: int):
@@ -75,7 +81,7 @@ class DeviceSide:
 
     def pieces(self, device: Device, batches: Iterable[tuple[Frames, Errors]]) -> Iterator[Piece]:
         """What `device` makes of batches of frames; a batch may come with 1 for each frame that carries `error`."""
-        for frames, errors in batches:
+        for frames, errors in self._made(batches):
             start = 0
             while start < len(frames):
                 acted = []
@@ -95,6 +101,16 @@ class DeviceSide:
                 )
                 start = stop
 
+    def _made(self, batches: Iterable[tuple[Frames, Errors]]) -> Iterator[tuple[Frames, Errors]]:
+        following = iter(batches)
+        while True:
+            began = time.thread_time_ns()
+            batch = next(following, None)
+            self.busy_ns += time.thread_time_ns() - began
+            if batch is None:
+                return
+            yield batch
+
     def _act(self, device: Device, action: Action) -> tuple[Action, RegisterWrites]:
         writes = self._host.writes(action, self._next_seq, self._user_ref)
         for address, value in writes:
@@ -110,18 +126,20 @@ class DeviceSide:
         traces = device.traces()
         self.busy_ns += time.thread_time_ns() - began
         orders = traces["orders"]
-        sent = orders[orders["item"] != OrderItem.KILLED]
-        if len(sent):
-            self._next_seq = int(sent["tcp_seq"][-1]) + int(sent["length"][-1]) & _SEQ_MASK
-        own = sent[sent["item"] == OrderItem.ORDER]
+        sent = orders[(orders["item"] != OrderItem.KILLED) & (orders["item"] != OrderItem.VOID)]
+        if len(sent):  # a poisoned order's numbers are the next one's again
+            kept = int(sent["length"][-1]) if sent["item"][-1] != OrderItem.POISONED else 0
+            self._next_seq = int(sent["tcp_seq"][-1]) + kept & _SEQ_MASK
+        own = sent[sent["item"] != OrderItem.INJECT]
         if len(own):
-            self._user_ref = int(own["user_ref"][-1]) + 1 & _SEQ_MASK
+            self._user_ref = int(own["user_ref"][-1]) + int(own["item"][-1] == OrderItem.ORDER) & _SEQ_MASK
         memories = None
         self._since_dump += len(traces["itch"])
         if self._dump_every and self._since_dump >= self._dump_every:
             self._since_dump %= self._dump_every
             memories = device.memories() if device.has_memories else None
-        return Piece(acted, frames, errors, traces, list(device.frames()), memories)
+        ends = device.order_ends() if hasattr(device, "order_ends") else []
+        return Piece(acted, frames, errors, traces, list(device.frames()), ends, memories)
 
 
 def _frame_of(frames: Frames, seq: int) -> int | None:
@@ -131,13 +149,25 @@ def _frame_of(frames: Frames, seq: int) -> int | None:
     return int(later[0]) if len(later) else None
 
 
+@contextmanager
+def _switching() -> Iterator[None]:
+    """Threads take turns more often: one that has let others run, as the device does for as long as it works, waits for
+    up to this interval until it goes on."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(min(usual, SWITCH_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
 def one_ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """`items`, of which a thread makes the next one while the caller looks at one.
 
     An exception in making one is raised where that one is due. When the generator is closed no item is being made, also
     where Ctrl-C comes while the last one is waited for: what they are made of may be taken down then.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with _switching(), ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         try:
             while (item := coming.result()) is not None:

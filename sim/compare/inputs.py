@@ -52,11 +52,17 @@ def frames_of(packets: Iterable[tuple[int, bytes]]) -> Frames:
     ends = np.cumsum(-(-lengths // ALIGNMENT) * ALIGNMENT)
     offsets = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1]))[: len(frames)]
     padded = b"".join([frame + _PADDING[len(frame) % ALIGNMENT] for frame in frames])
-    data = np.frombuffer(padded or b"\0" * ALIGNMENT, dtype=np.uint8)
-    firsts, counts, usual = _usual_sequences(data, offsets, lengths)
+    return _located(padded or b"\0" * ALIGNMENT, times, offsets, lengths)
+
+
+def _located(data: bytes, times: list[int], offsets: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Frames:
+    """Frames that lie in a buffer."""
+    octets = np.frombuffer(data, dtype=np.uint8)
+    firsts, counts, usual = _usual_sequences(octets, offsets, lengths)
     for number in np.flatnonzero(~usual).tolist():
-        firsts[number], counts[number] = _sequence(frames[number])
-    return Frames(data, offsets, lengths, np.array(times, dtype=np.uint64), firsts, counts)
+        at = int(offsets[number])
+        firsts[number], counts[number] = _sequence(data[at : at + int(lengths[number])])
+    return Frames(octets, offsets, lengths, np.array(times, dtype=np.uint64), firsts, counts)
 
 
 def _usual_sequences(
@@ -188,20 +194,17 @@ class Input:
         yield from Packer(Addressing(), per_packet=self._pack).pack_all(self._blocks())
 
     def _captured(self) -> Iterator[Frames]:
-        batch: list[tuple[int, bytes]] = []
-        taken = 0
+        seen = 0
+        last = None if self._limit is None else self._start + self._limit
         with PcapReader(self.path) as reader:
-            for number, packet in enumerate(reader.packets()):
-                if number < self._start:
-                    continue
-                if self._limit is not None and taken >= self._limit:
-                    break
-                taken += 1
-                batch.append(packet)
-                if len(batch) >= BATCH:
-                    self.progress = reader.progress
-                    yield frames_of(batch)
-                    batch = []
-        if batch:
-            self.progress = 1.0
-            yield frames_of(batch)
+            for data, times_ns, starts, ends in reader.chunks():
+                offsets = np.array(starts, dtype=np.int64)
+                frames = _located(data, times_ns, offsets, np.array(ends, dtype=np.int64) - offsets)
+                self.progress = reader.progress
+                begin = max(0, self._start - seen)
+                end = len(frames) if last is None else min(len(frames), last - seen)
+                for first in range(begin, end, BATCH):
+                    yield frames.select(first, min(first + BATCH, end))
+                seen += len(frames)
+                if last is not None and seen >= last:
+                    return

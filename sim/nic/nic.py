@@ -102,7 +102,9 @@ class Nic:
         """Sends what left the device; gives how many frames went to the ports, or wait for them."""
         found = 0
         words = self.device.words()
-        for port, _, frame in self._assembler.frames(words[self._seen :]):
+        for port, _, frame, error in self._assembler.frames(words[self._seen :]):
+            if error:
+                continue  # its FCS is wrong: nobody takes it from a wire
             found += 1
             self._queue(_OUT_OF[port], frame)
         self._seen = len(words)

@@ -81,7 +81,8 @@ class Frames:
     Members
     -------
     data : array of uint8
-        The buffer; each frame starts at a multiple of 8, the bytes between frames are 0.
+        The buffer. Frames that were packed start at multiples of 8, with zeros between them; between frames that were
+        read anything may stand.
     offsets, lengths : array of int64
         Where each frame lies.
     times_ns : array of uint64
@@ -105,11 +106,13 @@ class Frames:
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """(time_ns, frame) of each."""
-        data = self.data.tobytes()
-        for time_ns, offset, length in zip(
-            self.times_ns.tolist(), self.offsets.tolist(), self.lengths.tolist(), strict=True
-        ):
-            yield time_ns, data[offset : offset + length]
+        if not len(self):
+            return
+        first = int(self.offsets.min())
+        starts, ends = self.offsets - first, self.offsets - first + self.lengths
+        data = self.data[first : first + int(ends.max())].tobytes()
+        for time_ns, start, end in zip(self.times_ns.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            yield time_ns, data[start:end]
 
     def select(self, start: int, stop: int) -> "Frames":
         """Frames start..stop-1, sharing the buffer."""

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from itertools import accumulate
+from typing import BinaryIO, NamedTuple
 
 from tickgate.sw.files import atomic
 from tickgate.sw.files.sniff import PCAP_MAGICS, PCAPNG_MAGIC, FileKind
@@ -24,6 +25,7 @@ RECORD_MAX = 16 << 20
 NANOSECONDS = 1_000_000_000
 
 _CHUNK_BYTES = 1 << 20
+_CHUNK_PACKETS = 10_000
 _PCAP_HEADER_SIZE = 24
 _RECORD_HEADER_SIZE = 16
 _LINKTYPE_MASK = 0x0FFF_FFFF  # the upper bits tell of the FCS
@@ -48,6 +50,31 @@ class _Interface:
     offset_s: int
 
 
+class Packets(NamedTuple):
+    """Consecutive packets in one buffer.
+
+    Members
+    -------
+    data : bytes
+        The buffer.
+    times_ns : list of int
+        Nanoseconds since 1970-01-01 00:00 UTC.
+    starts, ends : list of int
+        Where each packet lies in the buffer.
+    """
+
+    data: bytes
+    times_ns: list[int]
+    starts: list[int]
+    ends: list[int]
+
+
+def _joined(packets: list[tuple[int, bytes]]) -> Packets:
+    ends = list(accumulate(len(frame) for _, frame in packets))
+    data = b"".join(frame for _, frame in packets)
+    return Packets(data, [time_ns for time_ns, _ in packets], [0, *ends[:-1]][: len(ends)], ends)
+
+
 class PcapReader:
     """The packets of a capture.
 
@@ -61,7 +88,7 @@ class PcapReader:
     kind : FileKind
         PCAP or PCAPNG.
     packets_read : int
-        Packets so far.
+        Packets taken out of the file so far.
     other_links : Counter of int
         Packets skipped because their interface is not Ethernet, by link type (pcapng).
 
@@ -103,8 +130,16 @@ class PcapReader:
 
     def packets(self) -> Iterator[tuple[int, bytes]]:
         """(time_ns, frame) of each packet, in the order of the file. Closes the file at the end."""
+        for data, times_ns, starts, ends in self.chunks():
+            for time_ns, start, end in zip(times_ns, starts, ends, strict=True):
+                yield time_ns, data[start:end]
+
+    def chunks(self) -> Iterator[Packets]:
+        """All packets, many at a time; those in front of a damage come before its error. Closes the file at the end."""
         with self._stream:
-            yield from self._packets_pcap() if self.kind is FileKind.PCAP else self._packets_pcapng()
+            for chunk in self._chunks_pcap() if self.kind is FileKind.PCAP else self._chunks_pcapng():
+                self.packets_read += len(chunk.starts)
+                yield chunk
 
     def _exactly(self, count: int, what: str, offset: int) -> bytes:
         data = self._stream.read(count)
@@ -112,40 +147,60 @@ class PcapReader:
             raise UserError(f"{self.path}: the {what} at byte {offset} is cut: {len(data)} of {count} bytes are there")
         return data
 
-    def _packets_pcap(self) -> Iterator[tuple[int, bytes]]:
+    def _chunks_pcap(self) -> Iterator[Packets]:
         header = self._exactly(_PCAP_HEADER_SIZE, "file header", 0)
         order, unit_ns = PCAP_MAGICS[header[:4]]
         linktype = struct.unpack_from(order + "I", header, 20)[0] & _LINKTYPE_MASK
         if linktype != LINKTYPE_ETHERNET:
             raise UserError(f"{self.path}: the packets are of link type {linktype}, not Ethernet ({LINKTYPE_ETHERNET})")
         unpack = struct.Struct(order + "IIII").unpack_from
-        # Records are taken out of a large buffer: two reads a packet would cost more than the rest.
-        data, position, base = b"", 0, self._stream.position
+        # Records are found in a large buffer: two reads a packet would cost more than the rest.
+        data = b""
         while True:
-            start = position + _RECORD_HEADER_SIZE
-            if start > len(data):
-                base += position
-                data, position, start = data[position:] + self._stream.read(_CHUNK_BYTES), 0, _RECORD_HEADER_SIZE
-                if not data:
-                    return
-                if start > len(data):
-                    raise UserError(f"{self.path}: the packet at byte {base} is cut in its header")
-            seconds, fraction, size, _original = unpack(data, position)
-            end = start + size
-            if end > len(data):
-                base += position
+            base = self._stream.position - len(data)
+            size = 0
+            if len(data) >= _RECORD_HEADER_SIZE:
+                size = unpack(data)[2]
                 if size > RECORD_MAX:
                     raise UserError(
                         f"{self.path}: the packet at byte {base} claims {size:,} bytes: the file is damaged"
                     )
-                data, position = data[position:] + self._stream.read(size + _CHUNK_BYTES), 0
-                start, end = _RECORD_HEADER_SIZE, _RECORD_HEADER_SIZE + size
-                if end > len(data):
-                    there = f"{len(data) - start} of {size} bytes are there"
-                    raise UserError(f"{self.path}: the packet at byte {base} is cut: {there}")
-            self.packets_read += 1
-            yield seconds * NANOSECONDS + fraction * unit_ns, data[start:end]
-            position = end
+            more = self._stream.read(size + _CHUNK_BYTES)
+            if not more:
+                if not data:
+                    return
+                if len(data) < _RECORD_HEADER_SIZE:
+                    raise UserError(f"{self.path}: the packet at byte {base} is cut in its header")
+                there = f"{len(data) - _RECORD_HEADER_SIZE} of {size} bytes are there"
+                raise UserError(f"{self.path}: the packet at byte {base} is cut: {there}")
+            data += more
+            found = Packets(data, [], [], [])
+            position, last = 0, len(data)
+            while (start := position + _RECORD_HEADER_SIZE) <= last:
+                seconds, fraction, size, _original = unpack(data, position)
+                end = start + size
+                if end > last:
+                    break
+                found.times_ns.append(seconds * NANOSECONDS + fraction * unit_ns)
+                found.starts.append(start)
+                found.ends.append(end)
+                position = end
+            if found.starts:
+                yield found
+            data = data[position:]
+
+    def _chunks_pcapng(self) -> Iterator[Packets]:
+        gathered: list[tuple[int, bytes]] = []
+        try:
+            for packet in self._packets_pcapng():
+                gathered.append(packet)
+                if len(gathered) >= _CHUNK_PACKETS:
+                    yield _joined(gathered)
+                    gathered = []
+        except UserError:
+            yield _joined(gathered)
+            raise
+        yield _joined(gathered)
 
     def _packets_pcapng(self) -> Iterator[tuple[int, bytes]]:
         order = "<"
@@ -172,7 +227,6 @@ class PcapReader:
             elif kind in (_BLOCK_ENHANCED, _BLOCK_SIMPLE, _BLOCK_PACKET_OBSOLETE):
                 packet = self._packet(kind, body, order, interfaces, offset)
                 if packet is not None:
-                    self.packets_read += 1
                     yield packet
 
     def _section_order(self, offset: int) -> str:

@@ -20,8 +20,9 @@ from tickgate.sw.spec.state import STICKY_VALIDITY, Anomaly, OrderClass, SymbolS
 _ANOMALY_COUNTERS = tuple(f"anomaly_{a.name.lower()}" for a in Anomaly)
 COUNTERS = (*_ANOMALY_COUNTERS[1:], "events", "overflows", "drop_clearing", "drop_event_overflow")
 
-_Record = BOOK_TRACE.tuple_type
-_Update = BOOK_UPDATE.tuple_type
+_Record: Any = BOOK_TRACE.tuple_type
+_Update: Any = BOOK_UPDATE.tuple_type
+_record, _update = _Record._make, _Update._make  # faster than a call with so many arguments
 _COUNT_MAX = (1 << 16) - 1
 _NO_BBO = (0, 0, 0, 0)
 
@@ -29,6 +30,12 @@ _NO_BBO = (0, 0, 0, 0)
 _NO_OLD: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 0, 0)
 _NO_NEW: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 0)
 
+# Plain integers: looking up the member of an enumeration is slow, and so are the operators of an IntFlag.
+_ADD, _CANCEL, _DELETE, _REPLACE = (
+    int(k) for k in (EventKind.ADD, EventKind.CANCEL, EventKind.DELETE, EventKind.REPLACE)
+)
+_STATE = int(EventKind.STATE)
+_NO_ANOMALY, _EXCESS_QUANTITY = int(Anomaly.NONE), int(Anomaly.EXCESS_QUANTITY)
 _ALL_BITS = int(STICKY_VALIDITY | Validity.UNSYNCED)
 _STICKY = int(STICKY_VALIDITY)
 _UNSYNCED = int(Validity.UNSYNCED)
@@ -68,7 +75,7 @@ class _Side:
     @property
     def sound(self) -> bool:
         """Whether the best placed price is the best price."""
-        return self.off == 0 and (self.occupied != 0 or self.far == 0)
+        return not self.off and (not self.far or self.occupied != 0)
 
 
 class _Slot:
@@ -108,20 +115,16 @@ class _Slot:
         level, off_tick = divmod(offset_e4, self.tick_e4)
         return (_OFF, 0) if off_tick else (_PLACED, level)
 
-    def price(self, level: int) -> int:
-        """Price of a level."""
-        return self.base_e4 + level * self.tick_e4
-
     def best(self) -> tuple[int, int, int, int]:
         """Best bid, its shares, best ask, its shares, over placed levels; 0 where there is none."""
         bids, asks = self.sides
         bid_px = bid_qty = ask_px = ask_qty = 0
         if bids.occupied:
             level = bids.occupied.bit_length() - 1
-            bid_px, bid_qty = self.price(level), bids.levels[level]
+            bid_px, bid_qty = self.base_e4 + level * self.tick_e4, bids.levels[level]
         if asks.occupied:
             level = (asks.occupied & -asks.occupied).bit_length() - 1
-            ask_px, ask_qty = self.price(level), asks.levels[level]
+            ask_px, ask_qty = self.base_e4 + level * self.tick_e4, asks.levels[level]
         return bid_px, bid_qty, ask_px, ask_qty
 
 
@@ -182,12 +185,12 @@ class BookView:
     def _own_update(self, slot: int, changed: int) -> Any:
         """An update that no event causes: `itch_type` 0, the sequence number of the last event."""
         row = self._slots[slot]
-        return _Update(
-            slot, 0, 0, 0, 0, 0, 0, 0, *row.bbo, changed, self.validity(slot), row.state, 0, self._last_seq, 0
+        return _update(
+            (slot, 0, 0, 0, 0, 0, 0, 0, *row.bbo, changed, self.validity(slot), row.state, 0, self._last_seq, 0)
         )
 
     def _every_update(self, set_bits: int) -> Any:
-        return _Update(0, 1, set_bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, self._last_seq, 0)
+        return _update((0, 1, set_bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, self._last_seq, 0))
 
     # What can be looked at.
 
@@ -241,39 +244,39 @@ class BookView:
         anomaly = overflowed = other = 0
         other_slot = 0
         bbo = before = row.bbo
-        if kind <= EventKind.REPLACE:
+        if kind <= _REPLACE:
             if self.clearing if clearing is None else clearing:
                 self.counters["drop_clearing"] += 1
                 row.validity |= _INCOMPLETE
             else:
-                if kind == EventKind.ADD:
+                if kind == _ADD:
                     anomaly = self._add_anomaly(event)
                     if not anomaly:
                         new, overflowed = self._add(row, event.slot, event.side, event.reference, event, overflow)
                 else:
                     order = self._orders.get(event.reference)
                     anomaly = self._take_anomaly(event, order)
-                    if anomaly == Anomaly.WRONG_LOCATE:
-                        assert order is not None
-                        other, other_slot = 1, order.slot
-                        self._slots[order.slot].validity |= _INCOMPLETE
-                    elif not anomaly or anomaly == Anomaly.EXCESS_QUANTITY:
+                    if not anomaly or anomaly == _EXCESS_QUANTITY:
                         assert order is not None
                         old = self._take(row, event, order)
-                        if kind == EventKind.REPLACE:
+                        if kind == _REPLACE:
                             if event.new_reference in self._orders:
                                 anomaly = Anomaly.DUPLICATE_REFERENCE
                             else:
                                 new, overflowed = self._add(
                                     row, event.slot, order.side, event.new_reference, event, overflow
                                 )
+                    elif anomaly == Anomaly.WRONG_LOCATE:
+                        assert order is not None
+                        other, other_slot = 1, order.slot
+                        self._slots[order.slot].validity |= _INCOMPLETE
                 if anomaly:
                     self.counters[_ANOMALY_COUNTERS[anomaly]] += 1
                     row.validity |= _INCOMPLETE
                 bids, asks = row.sides
                 row.window = 0 if bids.sound and asks.sound else _WINDOW
                 bbo = row.bbo = row.best()
-        elif kind == EventKind.STATE:
+        elif kind == _STATE:
             row.state = row.state & ~event.state_bits if event.state_op else row.state | event.state_bits
         return self._tell(
             event, row, old, new, int(anomaly), overflowed, before != bbo, other, other_slot, bool(clearing)
@@ -288,28 +291,28 @@ class BookView:
             return Anomaly.ZERO_PRICE
         if event.reference in self._orders:
             return Anomaly.DUPLICATE_REFERENCE
-        return Anomaly.NONE
+        return _NO_ANOMALY
 
     def _take_anomaly(self, event: Any, order: _Order | None) -> int:
         """What is wrong with an execute, cancel, delete or replace, before its order is touched."""
         kind = event.kind
-        if kind != EventKind.DELETE and event.quantity == 0:
+        if kind != _DELETE and event.quantity == 0:
             return Anomaly.ZERO_QUANTITY
-        if kind == EventKind.REPLACE and event.price_e4 == 0:
+        if kind == _REPLACE and event.price_e4 == 0:
             return Anomaly.ZERO_PRICE
         if order is None:
             return Anomaly.UNKNOWN_REFERENCE
         if order.slot != event.slot:
             return Anomaly.WRONG_LOCATE
-        if kind <= EventKind.CANCEL and event.quantity > order.quantity:
-            return Anomaly.EXCESS_QUANTITY
-        return Anomaly.NONE
+        if kind <= _CANCEL and event.quantity > order.quantity:
+            return _EXCESS_QUANTITY
+        return _NO_ANOMALY
 
     def _take(self, row: _Slot, event: Any, order: _Order) -> tuple[int, ...]:
         """Take shares from an order, all of them where the event removes it."""
         side = row.sides[order.side]
         open_before = order.quantity
-        taken = open_before if event.kind >= EventKind.DELETE else min(event.quantity, open_before)
+        taken = open_before if event.kind >= _DELETE else min(event.quantity, open_before)
         order.quantity -= taken
         gone = order.quantity == 0
         if gone:
@@ -373,17 +376,19 @@ class BookView:
         changed = 1 if bbo_changed else 0
         old_before, old_after, old_price, old_qty_before, old_qty_after, old_level, old_side, old_class = old
         new_before, new_after, new_price, new_qty, new_level, new_side, new_class = new
-        record = _Record(
+        unplaced: tuple[int, ...] = (bids.far, asks.far, bids.off, asks.off)
+        if max(unplaced) > _COUNT_MAX:
+            unplaced = tuple(min(count, _COUNT_MAX) for count in unplaced)
+        record = _record((
             0, 0, event.seq, bid_qty, ask_qty, bid_px, ask_px, old_before, old_after, new_before, new_after,
-            old_price, old_qty_before, old_qty_after, new_price, new_qty,
-            min(bids.far, _COUNT_MAX), min(asks.far, _COUNT_MAX), min(bids.off, _COUNT_MAX), min(asks.off, _COUNT_MAX),
+            old_price, old_qty_before, old_qty_after, new_price, new_qty, *unplaced,
             old_level, new_level, event.kind, event.itch_type, event.slot, old_side, old_class, new_side, new_class,
             anomaly, validity, row.state, changed, overflowed,
-        )  # fmt: skip
-        update = _Update(
+        ))  # fmt: skip
+        update = _update((
             event.slot, 0, 0, 0, 0, 0, other, other_slot, bid_px, bid_qty, ask_px, ask_qty, changed, validity,
             row.state, event.itch_type, event.seq, 0,
-        )  # fmt: skip
+        ))  # fmt: skip
         return record, update
 
     def _every_slot(self, event: Any) -> tuple[Any, Any]:
@@ -413,15 +418,16 @@ class BookView:
         for slot in self._slots:
             slot.validity = slot.validity & ~clear_bits | set_bits
             slot.state = slot.state & ~state_clear | state_set
-        record = _Record(
+        record = _record((
             0, 0, event.seq, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, event.kind, event.itch_type,
             NO_SLOT, 0, 0, 0, 0, anomaly, set_bits, self.market_state, 0, 0,
-        )  # fmt: skip
+        ))  # fmt: skip
         if event.notice == Notice.NEW_SESSION:
             set_bits |= _CLEARING
-        update = _Update(
-            0, 1, set_bits, clear_bits, state_set, state_clear, 0, 0, 0, 0, 0, 0, 0, 0, 0, event.itch_type, event.seq, 0
-        )
+        update = _update((
+            0, 1, set_bits, clear_bits, state_set, state_clear, 0, 0, 0, 0, 0, 0, 0, 0, 0, event.itch_type, event.seq,
+            0,
+        ))  # fmt: skip
         return record, update
 
     def _sweep(self) -> None:

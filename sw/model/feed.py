@@ -18,10 +18,9 @@ from tickgate.sw.spec import itch, mold, net
 from tickgate.sw.spec.events import FEED_TRACE, FeedItem, Notice
 from tickgate.sw.spec.state import Drop
 
-_WORDS = struct.Struct(">10H")
-_PORTS = struct.Struct(">HHH")
+#: Ethertype, ten words of IPv4, UDP ports, length and checksum, MoldUDP64 session.
+_HEADERS = struct.Struct(">H10H4H10s")
 _MOLD = struct.Struct(">10sQH")
-_ADDRESS = struct.Struct(">I")
 _SEQ_MASK = (1 << 64) - 1
 _COUNTER_MASK = (1 << 32) - 1
 
@@ -30,7 +29,10 @@ HEADER_BYTES = net.UDP_PAYLOAD_OFFSET + mold.HEADER_SIZE
 UDP_LENGTH_MIN = net.UDP_SIZE + mold.HEADER_SIZE
 
 _HEADER_DROPS = tuple(f"drop_{d.name.lower()}" for d in Drop)
-_Record = FEED_TRACE.tuple_type
+_Record: Any = FEED_TRACE.tuple_type
+_record = _Record._make  # faster than a call with so many arguments
+# Plain integers: looking up the member of an enumeration is slow.
+_MESSAGE, _NOTICE, _NONE = int(FeedItem.MESSAGE), int(FeedItem.NOTICE), int(Notice.NONE)
 
 #: Counters of this stage, by register name.
 COUNTERS = (
@@ -121,12 +123,13 @@ class Feed:
         """Why the frame is dropped whole, the first cause in the order of `Drop`."""
         if len(data) < HEADER_BYTES - net.ETHERNET_SIZE + ip_at:
             return Drop.RUNT
-        if data[ip_at - 2 : ip_at] != b"\x08\x00":
+        ethertype, *words, _, dst_port, udp_length, _, session = _HEADERS.unpack_from(data, ip_at - 2)
+        if ethertype != net.ETHERTYPE_IPV4:
             return Drop.ETHERTYPE
-        words = _WORDS.unpack_from(data, ip_at)
-        if data[ip_at] >> 4 != 4:
+        version_ihl = words[0] >> 8
+        if version_ihl >> 4 != 4:
             return Drop.IP_VERSION
-        if data[ip_at] != net.IPV4_VERSION_IHL:
+        if version_ihl != net.IPV4_VERSION_IHL:
             return Drop.IP_OPTIONS
         if words[3] & (net.IPV4_FLAG_MF | net.IPV4_FRAGMENT_OFFSET_MASK):
             return Drop.IP_FRAGMENT
@@ -134,13 +137,11 @@ class Feed:
             return Drop.IP_PROTOCOL
         if sum(words) % 0xFFFF:  # a right header sums to a multiple of 0xFFFF that is not 0
             return Drop.IP_CHECKSUM
-        _, dst_port, udp_length = _PORTS.unpack_from(data, ip_at + net.IPV4_SIZE)
-        if (_ADDRESS.unpack_from(data, ip_at + 16)[0], dst_port) != self._destination:
+        if (words[8] << 16 | words[9], dst_port) != self._destination:
             return Drop.DESTINATION
         if udp_length < UDP_LENGTH_MIN or udp_length > words[1] - net.IPV4_SIZE:
             return Drop.LENGTH
-        mold_at = ip_at + net.IPV4_SIZE + net.UDP_SIZE
-        if data[mold_at : mold_at + mold.SESSION_SIZE] != self._session:
+        if session != self._session:
             return Drop.SESSION
         return None
 
@@ -185,7 +186,7 @@ class Feed:
                 return
             if new:
                 counters["messages"] += 1
-                record = _Record(0, 0, seq, FeedItem.MESSAGE, Notice.NONE, length, port, 0, 0)
+                record = _record((0, 0, seq, _MESSAGE, _NONE, length, port, 0, 0))
                 out.append(FeedDelivery(record, data[at : at + length]))
                 self.expected = seq + 1 & _SEQ_MASK
             else:
@@ -207,4 +208,4 @@ class Feed:
 
 
 def _notice(notice: Notice, seq: int = 0, port: int = 0, count: int = 0) -> FeedDelivery:
-    return FeedDelivery(_Record(0, 0, seq, FeedItem.NOTICE, notice, 0, port, 0, count), b"")
+    return FeedDelivery(_record((0, 0, seq, _NOTICE, notice, 0, port, 0, count)), b"")

@@ -12,7 +12,7 @@ from typing import Any
 from tickgate.sw.spec import net, ouch, soup
 from tickgate.sw.spec.events import BUY, NO_SLOT, ORDERS_TRACE, OrderItem
 
-COUNTERS = ("orders", "injects", "intents_killed", "completed_after_kill")
+COUNTERS = ("orders", "orders_poisoned", "intents_void", "injects", "intents_killed", "completed_after_kill")
 
 INJECT_BYTES_MAX = 74
 """Longest payload of a host message."""
@@ -82,16 +82,32 @@ class Orders:
         in_flight = self.next_seq + self.order_bytes - self._peer.get("ack_in", 0) & _SEQ_MASK
         return bool(self._session.get("open")) and in_flight <= self._peer.get("window_in", 0)
 
-    def order(self, order: Any) -> tuple[Any, bytes]:
-        """Send an accepted order: trace record and frame; the frame is empty where the kill switch came first."""
-        if self.kill:
-            self.counters["intents_killed"] += 1
-            return _Record(0, 0, order.seq, 0, 0, 0, OrderItem.KILLED, order.slot), b""
+    def order(self, order: Any, void: bool = False) -> tuple[Any, bytes]:
+        """Send an accepted order: trace record and frame; the frame is empty where the kill switch came first.
+
+        Parameters
+        ----------
+        void: the frame that decided it has turned out bad: it is dropped too, whatever the kill switch says.
+        """
+        if void or self.kill:
+            self.counters["intents_void" if void else "intents_killed"] += 1
+            item = OrderItem.VOID if void else OrderItem.KILLED
+            return _Record(0, 0, order.seq, 0, 0, 0, item, order.slot), b""
         payload = order_payload(order, self.user_ref, self._session)
         record = _Record(0, 0, order.seq, self.user_ref, self.next_seq, len(payload), OrderItem.ORDER, order.slot)
         self.user_ref = self.user_ref + 1 & _SEQ_MASK
         self.counters["orders"] += 1
         return record, self._frame(payload)
+
+    def poison(self, record: Any) -> Any:
+        """The order of `record`, the last frame, ends with an error: nobody takes it, and its numbers are free again.
+
+        Returns the trace record that says so.
+        """
+        self.next_seq, self.user_ref = record.tcp_seq, record.user_ref
+        self.counters["orders"] -= 1
+        self.counters["orders_poisoned"] += 1
+        return record._replace(item=OrderItem.POISONED)
 
     def inject(self, payload: bytes) -> tuple[Any, bytes]:
         """Send a host message (SoupBinTCP bytes of one segment): trace record and frame.

@@ -31,6 +31,15 @@ from tickgate.sw.spec.sizes import Sizes
 
 # Plain integers: an IntFlag's operators are slow.
 _EVAL, _DONE = int(TriggerFlag.EVAL), int(TriggerFlag.DONE)
+_ADD, _CANCEL, _DELETE, _REPLACE = (
+    int(k) for k in (EventKind.ADD, EventKind.CANCEL, EventKind.DELETE, EventKind.REPLACE)
+)
+_STATE = int(EventKind.STATE)
+
+#: From the last word of a bad frame at the input: to the last cycle in which an intent may enter risk unaware of it, to
+#: the first in which no first word of an order is presented that it decided, and to the first in which a last word that
+#: is presented carries `error`.
+UNAWARE_CYCLES, VOID_CYCLES, POISON_CYCLES = 5, 6, 7
 
 RegisterWrites = list[tuple[int, int]]
 
@@ -121,6 +130,8 @@ class ReferencePipeline:
         self._evaluations: deque[Any] = deque()
         self._intents: deque[Any] = deque()
         self._accepted: deque[Any] = deque()
+        self._bad: deque[tuple[int, int, int]] = deque()  # first and last message, stamp
+        self._leaving: Any = None
         self._host = HostActions(config)
 
     def load(self) -> list[Step]:
@@ -150,6 +161,8 @@ class ReferencePipeline:
 
     def commit_feed(self, row: dict[str, int]) -> list[Step]:
         """A feed row is written while no frame is under way: a new session, and a sweep that is over on return."""
+        self._bad.clear()
+        self.risk.new_session()
         steps = [self._step(delivery) for delivery in self.feed.commit(row)]
         for step in steps:
             self._news(step.update)
@@ -200,7 +213,7 @@ class ReferencePipeline:
         if self.true is not None:
             if not clearing:
                 apply_event(self.true, event)
-            if event.kind <= EventKind.REPLACE and update.validity == 0:
+            if event.kind <= _REPLACE and update.validity == 0:
                 found = (update.bid_px_e4, update.bid_qty, update.ask_px_e4, update.ask_qty)
                 if found != self.true.bbo(update.slot):
                     self.violations.append(seq)
@@ -235,6 +248,20 @@ class ReferencePipeline:
         self.trigger.sent.clear()
         return records
 
+    def frame_bad(self, first_seq: int, last_seq: int, stamp: int) -> None:
+        """A frame that delivered these messages turned out bad with its last word, which came in at cycle `stamp`.
+
+        To be told before the cycles in which that matters, frame by frame.
+        """
+        self._bad.append((first_seq, last_seq, stamp))
+        self.risk.frame_bad(last_seq, stamp + UNAWARE_CYCLES)
+
+    def _bad_by(self, seq: int, cycle: int, cycles: int) -> bool:
+        """Whether the frame of message `seq`, none of a later frame having been asked for, was bad since `cycles`."""
+        while self._bad and self._bad[0][1] < seq:
+            self._bad.popleft()
+        return bool(self._bad) and self._bad[0][0] <= seq and self._bad[0][2] + cycles <= cycle
+
     def risk_record(self, entry_cycle: int) -> Any | None:
         """The verdict on the intent that entered risk in `entry_cycle`; None if the model has sent none."""
         if not self._intents:
@@ -244,11 +271,32 @@ class ReferencePipeline:
             self._accepted.append(order)
         return record
 
-    def order_record(self, item: int = OrderItem.ORDER, payload: bytes = b"") -> tuple[Any, bytes] | None:
-        """Record and frame of the next order, or of an injected host message; None if there is no order to send."""
+    def order_record(
+        self, item: int = OrderItem.ORDER, payload: bytes = b"", cycle: int = 0
+    ) -> tuple[Any, bytes] | None:
+        """Record and frame of the next order, or of an injected host message; None if there is no order to send.
+
+        Parameters
+        ----------
+        cycle: in which its first word is presented, or it is dropped.
+        """
         if item == OrderItem.INJECT:
             return self.orders.inject(payload)
-        return self.orders.order(self._accepted.popleft()) if self._accepted else None
+        if not self._accepted:
+            return None
+        order = self._accepted.popleft()
+        void = self._bad_by(order.seq, cycle, VOID_CYCLES)
+        if void:
+            self.risk.refund()
+        self._leaving, frame = self.orders.order(order, void)
+        return self._leaving, frame
+
+    def poison_record(self, cycle: int) -> Any | None:
+        """The record of a poisoned end, if the order that is leaving has one; `cycle`: its last word is presented."""
+        if not self._bad_by(self._leaving.seq, cycle, POISON_CYCLES):
+            return None
+        self.risk.refund()
+        return self.orders.poison(self._leaving)
 
     def counters(self) -> dict[str, int]:
         """Every counter that the stages keep, by register name."""
@@ -261,16 +309,16 @@ class ReferencePipeline:
 def apply_event(book: TrueBook, event: Any) -> None:
     """Apply an event to a true book whose symbols are known by slot."""
     kind = event.kind
-    if kind == EventKind.ADD:
+    if kind == _ADD:
         side = BAD_SIDE if event.bad_side else event.side
         book.add(event.slot, event.reference, side, event.quantity, event.price_e4)
-    elif kind <= EventKind.CANCEL:
+    elif kind <= _CANCEL:
         book.reduce(event.slot, event.reference, event.quantity)
-    elif kind == EventKind.DELETE:
+    elif kind == _DELETE:
         book.delete(event.slot, event.reference)
-    elif kind == EventKind.REPLACE:
+    elif kind == _REPLACE:
         book.replace(event.slot, event.reference, event.new_reference, event.quantity, event.price_e4)
-    elif kind == EventKind.STATE:
+    elif kind == _STATE:
         book.set_state(None if event.every_slot else event.slot, event.state_op, event.state_bits)
     elif kind == EventKind.NOTICE and event.notice == Notice.NEW_SESSION:
         book.forget_orders()

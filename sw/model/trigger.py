@@ -20,24 +20,27 @@ _Intent = INTENT.tuple_type
 _VALIDITY_INIT = int(Validity.UNSYNCED | Validity.CLEARING)
 _INCOMPLETE = int(Validity.INCOMPLETE)
 
-# Plain integers: an IntFlag's operators are slow.
+# Plain integers: looking up the member of an enumeration is slow, and so are the operators of an IntFlag.
 _EVAL, _DONE, _EMIT = int(TriggerFlag.EVAL), int(TriggerFlag.DONE), int(TriggerFlag.EMIT)
+_OFF, _TAKE, _IMBALANCE = int(TriggerKind.OFF), int(TriggerKind.TAKE), int(TriggerKind.IMBALANCE)
 _EXPIRE, _KILLED = int(TriggerFlag.EXPIRE), int(TriggerFlag.KILLED)
 
+_NONE, _SENT, _HELD = int(TriggerStatus.NONE), int(TriggerStatus.SENT), int(TriggerStatus.HELD)
+
 #: seq, slot, conditions, fired, row, status, price, quantity of a record that tells of no evaluation.
-_NOT_EVALUATED: tuple[int, ...] = (0, NO_SLOT, 0, 0, 0, int(TriggerStatus.NONE), 0, 0)
+_NOT_EVALUATED: tuple[int, ...] = (0, NO_SLOT, 0, 0, 0, _NONE, 0, 0)
 
 
 def condition(row: Mapping[str, int], side: int, bid_px: int, bid_qty: int, ask_px: int, ask_qty: int) -> bool:
     """Whether a trigger row is true for these best prices and quantities (0: none)."""
-    kind = row.get("kind", TriggerKind.OFF)
-    if kind == TriggerKind.TAKE:
+    kind = row.get("kind", _OFF)
+    if kind == _TAKE:
         if side == BUY:
             return ask_px != 0 and ask_px <= row.get("threshold_e4", 0)
         return bid_px != 0 and bid_px >= row.get("threshold_e4", 0)
-    if kind == TriggerKind.OFF or bid_px == 0 or ask_px == 0:
+    if kind == _OFF or bid_px == 0 or ask_px == 0:
         return False
-    if kind == TriggerKind.IMBALANCE:
+    if kind == _IMBALANCE:
         own, other = (bid_qty, ask_qty) if side == BUY else (ask_qty, bid_qty)
         return own * row.get("den", 0) > other * row.get("num", 0)
     return ask_px - bid_px >= row.get("min_spread_e4", 0)
@@ -169,7 +172,7 @@ class Trigger:
             flags |= _EVAL
             fresh, evaluated = self._evaluate(update, cycle, free)
         status = evaluated[5]
-        if status == TriggerStatus.SENT:
+        if status == _SENT:
             self.sent.append(fresh)
             free = False
 
@@ -188,7 +191,7 @@ class Trigger:
             if fate:
                 self._waiting = None
         self._busy = not free
-        if status == TriggerStatus.HELD:
+        if status == _HELD:
             self._waiting, self._held_cycle = fresh, cycle
 
         flags |= fate
@@ -217,7 +220,7 @@ class Trigger:
                     row.fired_cycle = cycle
             row.condition = true
         if not fired:
-            return None, (update.seq, update.slot, conditions, 0, 0, int(TriggerStatus.NONE), 0, 0)
+            return None, (update.seq, update.slot, conditions, 0, 0, _NONE, 0, 0)
         self.counters["intents"] += 1
         winner = BUY if fired & 1 else SELL
         if fired == 3:

@@ -208,6 +208,8 @@ class OrderItem(IntEnum):
     ORDER = 0  # the first word of an order's frame was presented
     INJECT = 1  # the first word of a host message's frame was presented
     KILLED = 2  # an accepted intent was dropped before its first word: kill switch
+    VOID = 3  # the same: the frame that decided it had an error
+    POISONED = 4  # the last word of an order's frame was presented, with `error`: the frame that decided it had one
 
 
 _HEAD = (
@@ -326,10 +328,10 @@ RISK_TRACE = record(
 
 ORDERS_TRACE = record(
     "orders_trace",
-    "One record for each frame begun and each order killed in front of its first word.",
+    "One record for each frame begun, each order dropped in front of its first word, and each end that was poisoned.",
     *_HEAD,
-    ("user_ref", 32, "OUCH user reference number; 0 for INJECT"),
-    ("tcp_seq", 32, "TCP sequence number of the frame's first payload byte"),
+    ("user_ref", 32, "OUCH user reference number; 0 for INJECT; of a POISONED order: it is the next one's again"),
+    ("tcp_seq", 32, "TCP sequence number of the frame's first payload byte; likewise"),
     ("length", 16, "TCP payload bytes"),
     ("item", 8, "OrderItem"),
     ("slot", 8, "slot, NO_SLOT for INJECT"),

@@ -68,6 +68,13 @@ class Field:
     values : tuple of (str, str)
         Known values and their meaning, for documentation and displays. Other values are legal on the wire.
 
+    Members
+    -------
+    is_integer : bool
+        Whether the Python value is an `int` (else `bytes`).
+    is_signed : bool
+        Whether the integer is a two's complement.
+
     Raises
     ------
     ValueError
@@ -80,8 +87,12 @@ class Field:
     kind: Kind
     doc: str = ""
     values: tuple[tuple[str, str], ...] = ()
+    is_integer: bool = field(init=False, repr=False, compare=False)
+    is_signed: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "is_integer", self.kind in INTEGER_KINDS)
+        object.__setattr__(self, "is_signed", self.kind is Kind.SIGNED_PRICE)
         if not self.name.isidentifier():
             raise ValueError(f"a field name must be an identifier, not {self.name!r}")
         if self.offset < 0:
@@ -98,16 +109,6 @@ class Field:
     def end(self) -> int:
         """Offset of the first byte behind the field."""
         return self.offset + self.size
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether the Python value is an `int` (else `bytes`)."""
-        return self.kind in INTEGER_KINDS
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether the integer is a two's complement."""
-        return self.kind is Kind.SIGNED_PRICE
 
     @property
     def struct_code(self) -> str:

@@ -53,9 +53,9 @@ class Register:
 #: Written to `arm` to clear the kill switch: "ARM!" in ASCII, so that no stray write re-arms.
 ARM_KEY = 0x41524D21
 #: Counts the changes of the map; a host and a device that differ tell by it who is older.
-MAP_VERSION = 3
+MAP_VERSION = 4
 #: The hash of every version so far.
-MAP_HISTORY = {1: 0x277D1BF4, 2: 0x3F4CDD47, 3: 0x55E36D3F}
+MAP_HISTORY = {1: 0x277D1BF4, 2: 0x3F4CDD47, 3: 0x55E36D3F, 4: 0x395750A4}
 ADDRESS_BITS = 12
 #: Where the latency histograms begin; below are all other registers.
 HISTOGRAMS_AT = 0x800
@@ -124,6 +124,8 @@ EVENT_COUNTERS = (
     ("accepted", "verdicts that passed"),
     ("rejected", "verdicts that did not"),
     ("orders", "order frames sent"),
+    ("orders_poisoned", "order frames that ended with a bad FCS: the frame that decided them had an error"),
+    ("intents_void", "accepted orders dropped before their first word: the frame that decided them had an error"),
     ("injects", "host messages sent"),
     ("completed_after_kill", "order frames that were leaving when the kill switch struck"),
     ("telemetry_lost", "telemetry records lost"),

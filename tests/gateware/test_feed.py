@@ -51,6 +51,10 @@ def run(cycles, faults=frozenset(), row=ROW):
                 seen.words.append((now, FEED_WORD.unpack(ctx.get(dut.o.payload.as_value()))))
             if ctx.get(dut.trace.valid):
                 seen.trace.append((now, FEED_TRACE.unpack(ctx.get(dut.trace.payload.as_value()))))
+            if ctx.get(dut.frame_begins):
+                seen.begins.append((now, ctx.get(dut.frame_stamp)))
+            if ctx.get(dut.frame_bad):
+                seen.bad.append((now, ctx.get(dut.frame_stamp)))
             await ctx.tick()
         seen.counters = {name: ctx.get(getattr(dut.counters, name)) for name in Feed.COUNTERS}
 
@@ -108,6 +112,15 @@ def test_feed_traffic_reaches_every_cause_and_every_notice():
         notices |= {d.record.notice for d in deliveries}
     assert reached == set(Feed.COUNTERS) - {"drop_line_busy"}
     assert notices == set(Notice)
+
+
+@pytest.mark.parametrize("gap", [0, 1, 2, 3])
+def test_feed_verdict_names_its_frame_also_when_the_next_one_follows_on_the_other_line(gap):
+    rng, frames = random.Random(gap), []
+    for n in range(12):
+        frames.append(Frame(udp_frame(packet_bytes(1 + n, [message(rng, 12 + n)])), n % 2, error=n % 3 < 2))
+    seen, _ = check(frames, scenarios.plan(frames, gap=gap))
+    assert len(seen.bad) == 8
 
 
 def test_feed_counters_are_registers():
@@ -188,6 +201,8 @@ FAULT_TRAFFIC = {
     "end_ungated": lambda: {"frames": _traffic_of("truncated")},
     "fcs_silent": lambda: {"frames": _traffic_of("error")},
     "line_b_cuts_in": _crossing,
+    "verdict_silent": lambda: {"frames": _traffic_of("error")},
+    "frame_kept": lambda: {"frames": _traffic_of("error")},
 }
 
 

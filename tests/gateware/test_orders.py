@@ -1,6 +1,7 @@
 """Stage orders: every byte of every frame, the numbering, the kill switch, and its cycles."""
 
 import gc
+import itertools
 import random
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def play(dut: Orders, stimulus) -> tuple[list[Cycle], dict[str, int]]:
         while True:
             ctx.set(dut.now, len(log))
             ctx.set(dut.kill, inputs["kill"])
+            ctx.set(dut.is_void, inputs.setdefault("void", 0))
             for name, port in (("session", dut.cfg_session), ("peer", dut.cfg_peer)):
                 ctx.set(port.commit, inputs[name] is not None)
                 if inputs[name] is not None:
@@ -54,6 +56,7 @@ def play(dut: Orders, stimulus) -> tuple[list[Cycle], dict[str, int]]:
                     o_copy=value(dut.o_copy),
                     trace=value(dut.trace),
                     done=ctx.get(dut.done),
+                    refund=ctx.get(dut.refund),
                     session_ok=ctx.get(dut.session_ok),
                     session_open=ctx.get(dut.session_open),
                 )
@@ -105,6 +108,35 @@ def test_orders_thousand_random_orders_are_right_to_the_last_byte():
 
 def test_orders_rows_written_at_any_time_take_effect_between_frames():
     outcome_of(stimulus("rows", orders=60, injects=25, firm=True, rows=0.04, apart=0.8))
+
+
+@pytest.mark.parametrize("pressure", cocotb_lib.PATTERNS)
+def test_orders_void_at_any_time_are_dropped_or_poisoned_and_their_numbers_used_again(pressure):
+    outcome = outcome_of(
+        stimulus(f"void {pressure}", "none", pressure, orders=80, injects=20, firm=True, voids=0.05, apart=0.3)
+    )
+    assert outcome.items[events.OrderItem.VOID] > 3 and len(outcome.poisoned) > 3
+    assert outcome.items[events.OrderItem.POISONED] == len(outcome.poisoned)
+    scenarios.check_with_scapy(outcome.frames)  # poisoned ones too: only their FCS is wrong
+    # Those that count follow each other without a hole.
+    good = [oracle_net.decode(f) for n, f in enumerate(outcome.frames) if n not in outcome.poisoned]
+    for before, after in itertools.pairwise(good):
+        assert after["sequence"] == (before["sequence"] + len(before["payload"])) % (1 << 32)
+
+
+def test_orders_void_and_killed_at_once_count_as_void():
+    outcome = outcome_of(stimulus("both", pressure="bursts", orders=150, injects=5, kills=0.06, voids=0.05))
+    assert min(outcome.items[item] for item in events.OrderItem) > 3
+
+
+def test_orders_begin_as_soon_as_the_numbers_of_a_poisoned_one_are_restored():
+    log, _ = play(Orders(), stimulus("restored", "none", "none", orders=200, injects=0, voids=0.05))
+    waits = []
+    for c, now in enumerate(log):
+        record = None if now.trace is None else events.ORDERS_TRACE.unpack(now.trace)
+        if record is not None and record["item"] == events.OrderItem.POISONED:
+            waits.append(next(k for k in range(c, len(log)) if log[k].i_ready) - (c - 1))
+    assert len(waits) > 5 and set(waits) == {Orders.RESTORE_CYCLES}
 
 
 def test_orders_kill_at_any_time_lets_no_first_word_out():
@@ -280,6 +312,7 @@ def test_orders_planted_fault_is_caught(fault):
     with pytest.raises(AssertionError):
         outcome_of(stimulus(fault, pressure="bursts", orders=40, injects=20, firm=True, apart=0.94), frozenset({fault}))
         outcome_of(stimulus(fault, pressure="bursts", orders=60, injects=0, kills=0.08), frozenset({fault}))
+        outcome_of(stimulus(fault, "none", "none", orders=60, injects=20, voids=0.05), frozenset({fault}))
         log, counters = play(Orders(faults=frozenset({fault})), Corner(*carry_corner()))
         scenarios.check(log, counters)
 

@@ -1,5 +1,6 @@
 """Stage risk against the reference model, at the boundary of every limit, and through resets and row commits."""
 
+import copy
 import gc
 import random
 
@@ -51,11 +52,18 @@ def play(dut: Risk, scenario: list[Inputs], reset_at: int | None = None) -> Expe
                 ctx.set(dut.cfg_gate.row.as_value(), GATE_ROW.pack(now.gate))
             ctx.set(dut.kill, now.kill)
             ctx.set(dut.session_ok, now.session_ok)
+            ctx.set(dut.frame_begins, now.frame is not None)
+            if now.frame is not None:
+                ctx.set(dut.frame_stamp, now.frame)
+            ctx.set(dut.frame_bad, now.bad)
+            ctx.set(dut.refund, now.refund)
             ctx.set(dut.o.ready, now.ready)
             if ctx.get(dut.trace.valid):
                 seen.traces.append((cycle, events.RISK_TRACE.unpack(ctx.get(dut.trace.payload.as_value()))))
             if ctx.get(dut.rejected):
                 seen.rejected.append(cycle)
+            if ctx.get(dut.is_void):
+                seen.void.append(cycle)
             if reset_at is not None and cycle == reset_at + 1:
                 held = None
             valid, payload = bool(ctx.get(dut.o.valid)), ctx.get(dut.o.payload.as_value())
@@ -128,6 +136,8 @@ def test_risk_random_intents_match_the_model(gaps, stalls):
     bench.check(seen, wanted)
     assert seen.counters == {name: wanted.counters[name] for name in seen.counters}
     assert wanted.orders and wanted.rejected
+    if gaps == "bursts":
+        assert wanted.void and any(inputs.refund for inputs in scenario)
 
 
 @pytest.mark.parametrize("fault", [f for f in Risk.FAULTS if f != "limits_survive_reset"])
@@ -351,25 +361,88 @@ def test_risk_latency_table_is_measured():
     assert seen.rejected == [e + table["i_intents", "rejected", "rejected"][1] for e in entries[0::2]]
 
 
+@pytest.mark.parametrize("offset", range(-3, 4))
+def test_risk_verdict_voids_the_intent_that_entered_and_rejects_those_that_enter_later(offset):
+    """The verdict comes `offset` cycles after the entry of an intent that the bad frame decided."""
+    scenario = [*configured(), *idle(60)]
+    scenario[6].frame = 1 << 40
+    scenario[20].intent = {**INTENT, "stamp": (1 << 40) + 3 if offset >= 0 else 0}
+    scenario[20 + offset].bad = True
+    seen = play(Risk(SIZES), scenario)
+    ((_, record),) = seen.traces
+    if offset < 0:
+        assert (Reason(record["reasons"]), record["validity"]) == (Reason.STALE, Validity.FCS)
+        assert not seen.void and not seen.orders
+    else:
+        assert record["reasons"] == 0 and len(seen.orders) == 1
+        assert seen.void == list(range(20 + offset + 1, len(scenario)))
+
+
+@pytest.mark.parametrize(
+    ("stamp", "begins_again", "void"),
+    [(1 << 40, False, True), ((1 << 40) - 1, False, False), ((1 << 40) + 9, True, False)],
+    ids=["first word", "the frame before", "a new frame has begun"],
+)
+def test_risk_verdict_concerns_orders_of_that_frame_only(stamp, begins_again, void):
+    scenario = [*configured(), *idle(60)]
+    scenario[6].frame = 1 << 40
+    scenario[20].intent = {**INTENT, "stamp": stamp}
+    if begins_again:
+        scenario[24].frame = (1 << 40) + 10
+    scenario[30].bad = True
+    scenario[45].intent = {**INTENT, "stamp": 1 << 41}  # of a later frame
+    seen = play(Risk(SIZES), scenario)
+    assert seen.void == (list(range(31, 46)) if void else [])
+    assert [record["reasons"] for _, record in seen.traces] == [0, 0]
+
+
+@pytest.mark.parametrize("period", [1, 2, 5, 11, 1000])
+def test_risk_refunded_order_leaves_both_buckets_as_if_it_had_never_been(period):
+    """Two orders pass, a third one comes to nothing: the tokens of a fourth are as without the third."""
+    rates = {"rate_period_cycles": period, "rate_burst": 3, "gate_rate_period_cycles": period, "gate_rate_burst": 9}
+    scenario = []
+    for refunded_after in (None, *range(1, 24)):
+        case = [*configured(**rates), *idle(66)]
+        case[4].intent = case[14].intent = case[60].intent = INTENT
+        if refunded_after:
+            case[25].intent = INTENT
+            case[25 + LATENCY + refunded_after].refund = True
+        scenario += case
+    last = [record for cycle, record in play(Risk(SIZES), scenario).traces if cycle % 67 == 60 + LATENCY]
+    tokens = [(record["reasons"], record["tokens_symbol"], record["tokens_session"]) for record in last]
+    assert len(tokens) == 24 and set(tokens) == {tokens[0]}
+
+
 class PlainBucket:
     """The rule word for word, one cycle at a time."""
 
     def __init__(self):
         self.tokens = self.burst = self.period = 0
         self.refills: int | None = None  # cycle of the next refill, while not full
+        self.untaken: PlainBucket | None = None  # as it would be without the last take
 
-    def cycle(self, now: int, want: bool, load: tuple[int, int] | None) -> tuple[int, bool]:
+    def cycle(self, now: int, want: bool, load: tuple[int, int] | None, back: bool = False) -> tuple[int, bool]:
+        if self.untaken is not None:
+            self.untaken.cycle(now, False, load)
+            if back:
+                self.tokens, self.refills = self.untaken.tokens, self.untaken.refills
+                self.untaken = None
+                return self.tokens if load is None else -1, False
         if self.refills == now:
             self.tokens += 1
             self.refills = None if self.tokens == self.burst else now + self.period
         before, took = self.tokens, want and self.tokens > 0
         if took:
+            self.untaken = copy.copy(self)
+            self.untaken.untaken = None
             if self.tokens == self.burst:
                 self.refills = now + self.period
             self.tokens -= 1
         if load is not None:
             self.burst, self.period = load
             self.tokens, self.refills = self.burst, None
+            if took:
+                self.untaken = copy.copy(self)
         return before, took
 
 
@@ -406,3 +479,43 @@ def test_token_bucket_matches_the_rule_word_for_word(gap):
     simulator.add_clock(1e-8)
     simulator.add_testbench(testbench)
     simulator.run()
+
+
+@pytest.mark.parametrize("gap", [5, 7, 12])
+def test_token_bucket_with_a_token_returned_is_as_if_it_had_never_been_taken(gap):
+    rng, plain, dut = random.Random(gap), PlainBucket(), TokenBucket()
+    returned = 0
+
+    async def testbench(ctx):
+        nonlocal returned
+        took, last, shown = False, -gap, -gap
+        for now in range(6000):
+            load = None
+            if rng.random() < 0.01:
+                load = (rng.choice((0, 1, 1, 2, 3, 9, 40)), rng.choice((1, 1, 2, 2, 3, 4, 5, 7, 19)))
+            want = now - last >= gap and rng.random() < 0.5
+            # Not in the cycle in which a take is told, and no take between it and its return.
+            back = not want and plain.untaken is not None and now - last >= 2 and load is None and rng.random() < 0.2
+            ctx.set(dut.took, took)
+            ctx.set(dut.returned, back)
+            ctx.set(dut.load, load is not None)
+            if load is not None:
+                ctx.set(dut.burst, load[0])
+                ctx.set(dut.period_cycles, load[1])
+            before, took = plain.cycle(now, want, load, back)
+            returned += back
+            if want:
+                last = now
+            if back:
+                shown = now - 1  # it shows in the next cycle
+            elif now - shown >= 2:
+                assert ctx.get(dut.tokens) == before, f"cycle {now}"
+            if took:
+                shown = now
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    assert returned > 100

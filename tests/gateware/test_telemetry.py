@@ -139,4 +139,6 @@ def test_telemetry_wrong_depth_or_fault_is_refused():
         Telemetry(faults=frozenset({"nothing"}))
     with pytest.raises(ValueError, match="depth must be a power of two of 32 or more, not 48"):
         Telemetry(depth=48)
+    with pytest.raises(ValueError, match="class_depth must be a power of two of 2 or more, not 1"):
+        Telemetry(class_depth=1)
     gc.collect()  # while the half-made component may still complain

@@ -15,7 +15,7 @@ import tickgate.gateware
 import tickgate.hw
 import tickgate.sw
 from tickgate.gateware.top import COMPONENTS
-from tickgate.hw import bitstream, design, emitted
+from tickgate.hw import bitstream, design, emitted, output_registers
 from tickgate.hw.boards import BOARDS, board_named
 
 pytestmark = pytest.mark.bitstream
@@ -97,6 +97,9 @@ def test_ecp5_bitstream_of_one_stage_has_every_form_and_meets_its_clocks(tmp_pat
     board = dataclasses.replace(board_named("versa_ecp5_5g"), top="probe", probe=("risk",))
     made = bitstream.build(board, tmp_path, seeds=1)
     assert made.faults == () and made.best.met
+    # What is done to the netlist between the tools is told, and names the circuit.
+    assert made.design.files["output_registers.py"] == Path(output_registers.__file__).read_text()
+    assert bitstream.as_json(made)["moved_flip_flops"] == made.moved.flip_flops
     clocks = {clock.name: clock for clock in made.best.clocks}
     assert clocks["sync"].target_hz == board.core_hz
     assert any(c.judged and c.sink == "sync" and c.met for c in made.best.crossings)

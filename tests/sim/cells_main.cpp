@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "Vcells.h"
+#include "rams.h"  // of each block RAM: width, whether it reads before it writes, and whether A and B have a register
 #include "verilated.h"
 
 static bool stopped = false;
@@ -14,30 +15,31 @@ void vl_stop(const char*, int, const char*) { stopped = true; }
 // A RAM as bits in rows, one operation a port and cycle. `joined`: port A writes only, port B reads only.
 struct Ram {
     int width;
-    bool old_first, joined;
+    bool old_first, joined, registers[2];
     std::vector<std::vector<bool>> rows;
     std::vector<bool> out[2];
-    bool known[2] = {true, true};
-    Ram(int w, bool old) : width(w), old_first(old), joined(w == 36), rows(16384 / (w < 9 ? w : w / 9 * 8)) {
+    std::vector<bool> held[2];
+    bool known[2] = {true, true}, held_known[2] = {true, true};
+    Ram(int w, bool old, bool a, bool b) : width(w), old_first(old), joined(w == 36), registers{a, b}, rows(16384 / (w < 9 ? w : w / 9 * 8)) {
         for (auto& row : rows) row.assign(w, false);
         out[0].assign(w, false);
         out[1].assign(w, false);
+        held[0] = out[0];
+        held[1] = out[1];
     }
 };
 
 struct Pins {
     uint64_t data, address;
-    bool enable, write;
+    bool enable, write, out_enable;
 };
 
 int main(int argc, char** argv) {
     const uint32_t seed = argc > 1 ? std::atoi(argv[1]) : 1;
     std::mt19937_64 random(seed);
     Vcells top;
-    const int widths[] = {1, 2, 4, 9, 18, 36};
     std::vector<Ram> rams;
-    for (int old = 0; old < 2; old++)
-        for (int w : widths) rams.emplace_back(w, old);
+    for (auto& row : RAMS) rams.emplace_back(row[0], row[1], row[2], row[3]);
     int wrong = 0, collisions = 0;
     for (int cycle = 0; cycle < 40000 && wrong < 10 && !stopped; cycle++) {
         Pins pins[2];
@@ -47,6 +49,7 @@ int main(int argc, char** argv) {
             if (random() % 2) p.address &= 0x0067;  // few rows, so that the ports meet
             p.enable = random() % 8 != 0;
             p.write = random() % 2;
+            p.out_enable = random() % 4 != 0;
         }
         // Which of two writes to one row stays is not said: the widest row has 32 addresses.
         if (pins[0].address >> 5 == pins[1].address >> 5 && pins[0].write) pins[1].write = false;
@@ -54,6 +57,7 @@ int main(int argc, char** argv) {
         top.data_a = pins[0].data; top.data_b = pins[1].data;
         top.address_a = pins[0].address; top.address_b = pins[1].address;
         top.enable_a = pins[0].enable; top.enable_b = pins[1].enable;
+        top.out_enable_a = pins[0].out_enable; top.out_enable_b = pins[1].out_enable;
         top.write_a = pins[0].write; top.write_b = pins[1].write;
         top.factor_a = pins[0].data >> 20 & 0x3ffff; top.factor_b = pins[1].data >> 20 & 0x3ffff;
         top.signed_a = random() % 2; top.signed_b = random() % 2;
@@ -76,6 +80,11 @@ int main(int argc, char** argv) {
                 uint64_t lanes = ram.width == 18 ? pins[port].address & 3 : ram.width == 36 ? pins[port].address & 15 : 1;
                 writes[port] = pins[port].enable && pins[port].write && lanes && !(ram.joined && port == 1);
             }
+            for (int port = 0; port < 2; port++) {
+                if (!pins[port].out_enable) continue;
+                ram.held[port] = ram.out[port];
+                ram.held_known[port] = ram.known[port];
+            }
             for (int port = ram.joined ? 1 : 0; port < 2; port++) {
                 const bool asks = pins[port].write && !(ram.joined && port == 1);
                 if (!pins[port].enable || (asks && !ram.old_first)) continue;
@@ -95,10 +104,12 @@ int main(int argc, char** argv) {
                 uint64_t got = port ? top.out_b[2 * n] | uint64_t(top.out_b[2 * n + 1]) << 32
                                     : top.out_a[2 * n] | uint64_t(top.out_a[2 * n + 1]) << 32;
                 uint64_t want = 0;
-                for (int bit = 0; bit < ram.width; bit++) want |= uint64_t(ram.out[port][bit]) << bit;
-                if (ram.known[port] ? got != want : got == want) {
+                const auto& word = ram.registers[port] ? ram.held[port] : ram.out[port];
+                const bool known = ram.registers[port] ? ram.held_known[port] : ram.known[port];
+                for (int bit = 0; bit < ram.width; bit++) want |= uint64_t(word[bit]) << bit;
+                if (known ? got != want : got == want) {
                     std::printf("cycle %d, width %d, port %c: %lx, not %lx%s\n", cycle, ram.width, 'a' + port, long(got),
-                                long(want), ram.known[port] ? "" : " (which nobody may rely on)");
+                                long(want), known ? "" : " (which nobody may rely on)");
                     wrong++;
                 }
             }

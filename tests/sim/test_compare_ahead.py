@@ -1,5 +1,6 @@
 """The device runs ahead of the model, and nothing that a comparison finds depends on it."""
 
+import sys
 import threading
 import time
 from contextlib import closing
@@ -7,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tickgate.sim.compare.device_side import one_ahead
+from tickgate.sim.compare.device_side import SWITCH_S, one_ahead
 from tickgate.sim.compare.engine import Comparison
 from tickgate.sim.compare.inputs import FeedIdentity
 from tickgate.sim.compare.result import CompareResult
@@ -150,3 +151,29 @@ def test_one_ahead_makes_one_item_while_one_is_looked_at():
         assert made == [0, 1]
         assert list(ahead) == [1, 2, 3]
     assert list(one_ahead(iter(()))) == []
+
+
+@pytest.mark.parametrize("usual_s", [0.005, 0.0001])
+def test_one_ahead_makes_threads_take_turns_often_while_it_is_open(usual_s):
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(usual_s)
+        with closing(one_ahead(iter((1, 2)))) as ahead:
+            next(ahead)
+            assert sys.getswitchinterval() == pytest.approx(min(usual_s, SWITCH_S), rel=0.05)
+        assert sys.getswitchinterval() == pytest.approx(usual_s, rel=0.05)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_device_time_counts_the_making_of_the_batches(session, run):
+    def batches():
+        for frames in packed(session):
+            began = time.thread_time_ns()
+            while time.thread_time_ns() - began < 20_000_000:
+                pass
+            yield frames
+
+    quiet = run.device_ns
+    run.run_all(batches())
+    assert run.device_ns - quiet > 20_000_000 * len(list(packed(session)))

@@ -3,10 +3,13 @@
 import random
 
 import numpy as np
+import pytest
 
 from tickgate.sim.compare import inputs
 from tickgate.sim.compare.inputs import frames_of
-from tickgate.sw.files.packer import Addressing
+from tickgate.sw.files import pcap
+from tickgate.sw.files.block import block_of
+from tickgate.sw.files.packer import Addressing, Packer
 from tickgate.sw.spec import mold
 
 
@@ -45,6 +48,35 @@ def test_frames_of_the_usual_form_are_read_without_looking_at_them_one_by_one(mo
     monkeypatch.setattr(inputs, "_sequence", None)
     made = frames_of((0, usual(number, 1)) for number in range(1, 50))
     assert made.first_sequence.tolist() == list(range(1, 50)) and made.counts.tolist() == [1] * 49
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    """A capture of more frames than are read at once, some of them of an unusual form."""
+    rng = random.Random(6)
+    messages = block_of([b"S" + bytes(11)] * 20_000)
+    frames = [frame for batch in Packer(per_packet=1).pack_all([messages]) for _, frame in batch]
+    for number in range(0, 20_000, 50):
+        frames[number] = spoiled(rng, frames[number])
+    path = tmp_path_factory.mktemp("capture") / "capture.pcap"
+    with pcap.open_writer(path) as writer:
+        for number, frame in enumerate(frames):
+            writer.write(number, frame)
+    return path, frames
+
+
+@pytest.mark.parametrize(
+    "start, limit", [(0, None), (0, 3), (3, None), (8_000, 12_000), (19_999, None), (0, 0), (20_000, 5)]
+)
+def test_batches_of_a_capture_are_its_frames_from_start_to_limit(capture, start, limit):
+    path, frames = capture
+    batches = list(inputs.Input(path, start=start, limit=limit).batches())
+    assert all(0 < len(batch) <= inputs.BATCH for batch in batches)
+    found = [packet for batch in batches for packet in batch]
+    wanted = list(enumerate(frames))[start : None if limit is None else start + limit]
+    assert found == wanted
+    told = [pair for b in batches for pair in zip(b.first_sequence.tolist(), b.counts.tolist(), strict=True)]
+    assert told == [inputs._sequence(frame) for _, frame in wanted]
 
 
 def test_frames_of_nothing_is_no_frames():

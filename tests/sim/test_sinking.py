@@ -81,6 +81,12 @@ def plain() -> str:
     return verilator.merge_registers(verilator.strip_zero_memories(to_verilog(Sums(), name="dut")))
 
 
+def sunk(text: str) -> str:
+    """The design `text` with its logic moved."""
+    flat = flatten.flatten(text, "dut")
+    return sinking.verilog(sinking.sink(flat, sinking.records(flat))[0], "dut")
+
+
 def run(folder: Path, text: str) -> str:
     """The hash of what the design `text` shows in 20,000 cycles."""
     folder.mkdir()
@@ -107,9 +113,9 @@ def every_condition_is(name: str) -> Iterator[None]:
 
 
 def test_sunk_design_does_the_same_in_every_cycle_and_a_wrong_condition_shows(plain, tmp_path):
-    moved = sinking.sunk(plain, "dut")
+    moved = sunk(plain)
     with every_condition_is("valid"):
-        wrong = sinking.sunk(plain, "dut")
+        wrong = sunk(plain)
     expected = run(tmp_path / "plain", plain)
     assert run(tmp_path / "moved", moved) == expected
     assert run(tmp_path / "wrong", wrong) != expected

@@ -3,9 +3,10 @@
 import dataclasses
 
 import pytest
+from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from tickgate.gateware.board.clocks import Clocks, ResetSequence
+from tickgate.gateware.board.clocks import Clocks, ResetSequence, add_domains, add_part_domains
 from tickgate.gateware.board.description import GIGABIT_HZ
 from tickgate.gateware.board.pll import EHXPLLL, PLLE2, broken_limits, plan_pll
 from tickgate.hw.boards import BOARDS
@@ -114,3 +115,31 @@ def test_phys_are_held_in_reset_and_then_left_alone_for_as_long_as_they_want():
 
     assert check(run_sequence(lambda cycle: 0))
     assert not check(run_sequence(lambda cycle: 0, faults=frozenset({"phy_not_awaited"})))
+
+
+def test_parts_are_reset_together_and_leave_it_from_the_outputs_to_the_inputs():
+    m, parts = Module(), ("first", "middle", "last")
+    sync = add_domains(m, ("sync",))["sync"]
+    domains = add_part_domains(m, sync, parts)
+    counts = {part: Signal(8, name=f"count_{part}") for part in parts}
+    for part, count in counts.items():
+        m.d[f"sync_{part}"] += count.eq(count + 1)
+    assert all(domain.clk is sync.clk for domain in domains.values())
+    seen, counted = [], []
+
+    async def testbench(ctx):
+        for cycle in range(16):
+            ctx.set(sync.rst, 8 <= cycle < 10)
+            await ctx.tick()
+            seen.append("".join(str(ctx.get(domain.rst)) for domain in domains.values()))
+        counted.extend(ctx.get(counts[part]) for part in parts)
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    order = list(domains)
+    assert order == ["last", "middle", "first"]
+    assert seen == ["011", "001", *["000"] * 6, "111", "111", "011", "001", *["000"] * 4]
+    # Each counts the cycles since its own reset.
+    assert counted == [3, 4, 5]

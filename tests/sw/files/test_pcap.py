@@ -1,6 +1,7 @@
 """Captures in every format that is read, and the pcap that is written."""
 
 import gzip
+import random
 import struct
 from pathlib import Path
 
@@ -127,6 +128,42 @@ NG_HEAD = len(oracle_pcap.section() + oracle_pcap.interface())
 def test_damage_is_told_with_its_offset(tmp_path: Path, data: bytes, error: str) -> None:
     with pytest.raises(UserError, match=error):
         read(tmp_path, data)
+
+
+def capture(packets: list[bytes], ng: bool) -> bytes:
+    if not ng:
+        heads = (struct.pack("<IIII", 0, number, len(packet), len(packet)) for number, packet in enumerate(packets))
+        return oracle_pcap.build([]) + b"".join(head + packet for head, packet in zip(heads, packets, strict=True))
+    enhanced = (oracle_pcap.enhanced(number, packet) for number, packet in enumerate(packets))
+    return oracle_pcap.section() + oracle_pcap.interface() + b"".join(enhanced)
+
+
+@pytest.mark.parametrize("ng", [False, True])
+def test_chunks_hold_all_packets_whatever_their_sizes(tmp_path: Path, ng: bool) -> None:
+    rng = random.Random(4)
+    sizes = [rng.choice((0, 1, 60, 1514)) for _ in range(12_000)]
+    for number, size in ((50, 3 << 20), (51, 1 << 20), (9_000, 2_000_000)):  # longer than what is read at once
+        sizes[number] = size
+    packets = [bytes([number & 0xFF]) * size for number, size in enumerate(sizes)]
+    path = tmp_path / "capture"
+    path.write_bytes(capture(packets, ng))
+    with PcapReader(path) as reader:
+        chunks = list(reader.chunks())
+        assert reader.packets_read == len(packets) and len(chunks) > 1
+    found = [chunk.data[start:end] for chunk in chunks for start, end in zip(chunk.starts, chunk.ends, strict=True)]
+    assert found == packets
+    assert [time_ns // 1000 for chunk in chunks for time_ns in chunk.times_ns] == list(range(len(packets)))
+
+
+@pytest.mark.parametrize("ng", [False, True])
+def test_packets_in_front_of_a_damage_are_read_before_it_is_told(tmp_path: Path, ng: bool) -> None:
+    path = tmp_path / "capture"
+    path.write_bytes(capture(FRAMES, ng)[:-3])
+    with PcapReader(path) as reader:
+        packets = reader.packets()
+        assert [next(packets)[1] for _ in range(2)] == FRAMES[:2]
+        with pytest.raises(UserError, match="is cut"):
+            next(packets)
 
 
 def test_writer_gives_a_nanosecond_pcap(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_orders_numbers_follow_each_other():
     assert record == (0, 0, 0, 0, 1050, 3, OrderItem.INJECT, NO_SLOT)
     assert data[54:] == b"\0\1R"
     assert orders.order(order())[0][3:5] == (6, 1053)
-    assert orders.counters == {"orders": 2, "injects": 1, "intents_killed": 0, "completed_after_kill": 0}
+    assert orders.counters == dict.fromkeys(COUNTERS, 0) | {"orders": 2, "injects": 1}
 
 
 def test_orders_numbers_wrap():
@@ -139,3 +139,22 @@ def test_orders_host_message_of_wrong_length_is_refused(payload):
 
 def test_orders_counters_are_registers():
     assert set(COUNTERS) <= set(counter_names())
+
+
+def test_orders_poisoned_frame_leaves_no_trace_in_the_numbers():
+    orders = stage()
+    record, data = orders.order(order())
+    assert orders.poison(record) == (0, 0, 9, 5, 1000, 50, OrderItem.POISONED, 3)
+    assert (orders.next_seq, orders.user_ref) == (1000, 5)
+    assert orders.order(order()) == (record, data)
+    counted = {name: count for name, count in orders.counters.items() if count}
+    assert counted == {"orders": 1, "orders_poisoned": 1}
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_orders_void_order_is_dropped_whatever_the_kill_switch_says(kill):
+    orders = stage()
+    orders.kill = kill
+    assert orders.order(order(), void=True) == ((0, 0, 9, 0, 0, 0, OrderItem.VOID, 3), b"")
+    assert (orders.next_seq, orders.user_ref) == (1000, 5)
+    assert (orders.counters["intents_void"], orders.counters["intents_killed"]) == (1, 0)

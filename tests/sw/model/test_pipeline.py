@@ -6,7 +6,13 @@ from model_flow import FEED_ROW, add, binaryfile, delete, execute, feed_frame, f
 from tickgate.sw.generate import SessionOptions, session
 from tickgate.sw.model.demo_config import demo_config
 from tickgate.sw.model.derive import derive_config
-from tickgate.sw.model.pipeline import NominalRun, ReferencePipeline
+from tickgate.sw.model.pipeline import (
+    POISON_CYCLES,
+    UNAWARE_CYCLES,
+    VOID_CYCLES,
+    NominalRun,
+    ReferencePipeline,
+)
 from tickgate.sw.spec.config import Action, Config, SlotConfig, symbol_row
 from tickgate.sw.spec.config_toml import PEER, SESSION, default_row
 from tickgate.sw.spec.events import EventKind, FeedItem, ItchStatus, Notice, OrderItem, TriggerFlag
@@ -94,6 +100,71 @@ def test_pipeline_intent_becomes_an_order_at_the_cycles_of_the_device():
     record, frame = pipeline.order_record()
     assert (record.seq, record.user_ref, len(frame)) == (2, 1, 104)
     assert pipeline.trigger_record(150, TriggerFlag.DONE)[0].flags == TriggerFlag.DONE
+
+
+def deciding(pipeline, entry=113, error=True, stamp=95):
+    """An order decided by the second message of a frame whose last word came in at cycle `stamp`."""
+    steps = pipeline.frame(feed_frame(1, [BID, ASK]), error)
+    assert (steps[-1].feed.notice == Notice.FCS) == error
+    pipeline.frame_bad(1, 2, stamp)
+    for step in steps[:3]:
+        pipeline.book_time(step.update, 100)
+    for cycle in (110, 112):
+        pipeline.trigger_record(cycle, TriggerFlag.EVAL)
+    return pipeline.risk_record(entry)
+
+
+def test_pipeline_intent_that_enters_behind_the_verdict_is_stale():
+    entry = 113
+    for stamp, reasons in ((entry - UNAWARE_CYCLES - 1, Reason.STALE), (entry - UNAWARE_CYCLES, Reason(0))):
+        assert deciding(loaded(), entry, stamp=stamp).reasons == reasons
+
+
+def test_pipeline_order_whose_frame_is_bad_before_its_first_word_is_void():
+    for late in (0, 1):
+        pipeline = loaded()
+        deciding(pipeline, stamp=110)
+        record, frame = pipeline.order_record(cycle=110 + VOID_CYCLES - late)
+        assert (record.item, bool(frame)) == ((OrderItem.ORDER, True) if late else (OrderItem.VOID, False))
+        session = pipeline.risk._session.tokens
+        assert (pipeline.orders.user_ref, session) == ((2, 9) if late else (1, 10))
+
+
+def test_pipeline_order_whose_frame_is_bad_before_its_last_word_is_poisoned_and_leaves_no_trace():
+    pipeline = loaded()
+    deciding(pipeline, stamp=130)
+    before = pipeline.orders.next_seq
+    record, _ = pipeline.order_record(cycle=118)
+    assert pipeline.poison_record(130 + POISON_CYCLES - 1) is None
+    assert pipeline.poison_record(130 + POISON_CYCLES) == record._replace(item=OrderItem.POISONED)
+    assert (pipeline.orders.next_seq, pipeline.orders.user_ref) == (before, 1)
+    assert pipeline.risk._session.tokens == pipeline.risk._slots[0].bucket.tokens == 10
+
+
+def test_pipeline_new_session_knows_nothing_of_bad_frames_before():
+    pipeline = loaded()
+    deciding(pipeline, stamp=10)
+    pipeline.trigger_record(120, TriggerFlag.DONE)
+    pipeline.commit_feed(FEED_ROW)
+    for step in pipeline.frame(feed_frame(1, [BID, delete(1), BID, ASK])):
+        pipeline.book_time(step.update, 200)
+    for cycle in (210, 212, 214, 216):
+        pipeline.trigger_record(cycle, TriggerFlag.EVAL)
+    assert pipeline.risk_record(217).reasons == 0
+    assert pipeline.order_record(cycle=250)[0].item == OrderItem.ORDER
+
+
+def test_pipeline_order_of_another_frame_is_not_poisoned():
+    for first, last in ((1, 1), (3, 4)):
+        pipeline = loaded()
+        for step in pipeline.frame(feed_frame(1, [BID, ASK])):
+            pipeline.book_time(step.update, 100)
+        pipeline.frame_bad(first, last, 120)
+        for cycle in (110, 112):
+            pipeline.trigger_record(cycle, TriggerFlag.EVAL)
+        pipeline.risk_record(113)
+        assert pipeline.order_record(cycle=150)[0].item == OrderItem.ORDER
+        assert pipeline.poison_record(160) is None
 
 
 def test_pipeline_device_that_tells_too_much_gets_no_record():

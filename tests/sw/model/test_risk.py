@@ -246,3 +246,66 @@ def test_bucket_passes_at_most_burst_and_what_refills_in_any_window(burst, perio
         for j, last in enumerate(out[i:], i):
             window = last - first
             assert j - i + 1 <= burst + -(-window // period)
+
+
+# Frames that turn out bad.
+
+
+def test_risk_intents_decided_before_a_verdict_are_stale_from_the_next_cycle_on():
+    asked = intent()  # of message 7
+    for cycle, last_seq, found in (
+        (99, 7, Reason.STALE),
+        (100, 7, Reason(0)),
+        (99, 6, Reason(0)),
+        (99, 9, Reason.STALE),
+    ):
+        risk = gate()
+        risk.frame_bad(last_seq, cycle)
+        assert reasons(risk, asked, 100) == found
+
+
+def test_risk_verdict_shows_as_the_fcs_bit_and_stays_until_a_later_message():
+    risk = gate()
+    risk.frame_bad(7, 50)
+    record, _ = risk.check(intent(), 100, False, True)
+    assert (record.validity, record.tokens_symbol) == (Validity.FCS, 100)
+    assert reasons(risk, intent()._replace(seq=8), 200) == Reason(0)
+
+
+def test_risk_refund_gives_both_tokens_back_once():
+    risk = gate()
+    before, _ = risk.check(intent(), 100, False, True)
+    risk.refund()
+    after, _ = risk.check(intent(), 101, False, True)
+    assert (before.tokens_symbol, before.tokens_session) == (after.tokens_symbol, after.tokens_session) == (99, 99)
+
+
+@given(st.integers(1, 5), st.integers(1, 12), st.lists(st.integers(0, 40), max_size=8), st.integers(0, 30),
+       st.integers(0, 30))  # fmt: skip
+def test_bucket_with_a_token_given_back_is_as_if_it_had_never_been_taken(burst, period, gaps, taken_after, later):
+    taken, untaken = bucket(burst, period), bucket(burst, period)
+    now = 0
+    for gap in gaps:
+        now += gap
+        for one in (taken, untaken):
+            one.refill(now)
+            if one.tokens:
+                one.take(now)
+    now += taken_after
+    taken.refill(now)
+    if taken.tokens:
+        taken.take(now)
+        taken.refill(now + later)
+        taken.give_back()
+    for cycle in range(now + later, now + later + 3 * period):
+        for one in (taken, untaken):
+            one.refill(cycle)
+        assert taken.tokens == untaken.tokens
+
+
+def test_bucket_that_has_filled_since_takes_nothing_back():
+    tokens = bucket(2, 10)
+    tokens.take(0)
+    tokens.refill(10)
+    tokens.give_back()
+    assert tokens.tokens == 2
