@@ -17,6 +17,7 @@ from tickgate.sw.spec.units import WORD_BYTES
 
 _HEADER_WORDS = control.ENTRIES_OFFSET // WORD_BYTES
 _FRAME_WORDS = control.FRAME_SIZE_MAX // WORD_BYTES
+_MESSAGE_WORDS = -(-control.INJECT_SIZE_MAX // WORD_BYTES)
 _IDENTITY_WORDS = len(control.IDENTITY_ADDRESSES)
 #: From a frame's last word to the first word of an answer that is known already.
 _REPEAT_CYCLES = 5
@@ -33,7 +34,8 @@ class Control(wiring.Component):
     One request is under way at a time: from the last word of its frame to the last word of its answer. A frame that
     begins meanwhile is dropped and counted, so `i` is never held up; the host waits for the answer or asks again. A
     request is judged when its frame has arrived whole, so that one that is refused has done nothing. The entries of a
-    WRITE are written in consecutive cycles while `granted` is 1.
+    WRITE are written in consecutive cycles while `granted` is 1. The message of an INJECT goes out whole where
+    `inject_free` is 1 when it is judged; else it is refused.
 
     Frames below 60 bytes are not padded: the transmitter does that.
 
@@ -47,6 +49,9 @@ class Control(wiring.Component):
     armed: In(1), the kill switch is down: a session cannot be taken over by another address.
     bus: Out(Bus()), to the registers; reads are answered `READ_CYCLES` later, in order.
     granted: In(1), what `bus` asks for in this cycle is done.
+    inject_claim: Out(1), from before `inject_free` is looked at until the request is done with: no other may begin.
+    inject_free: In(1), a whole message would be taken at `o_inject`, and none is on its way.
+    o_inject: Out(elastic(FRAME_WORD)), messages for the order session; `count` is 8 except on the last word.
     o: Out(elastic(FRAME_WORD)), answers; bytes beyond `count` are 0.
     counters: Out(counters(COUNTERS)).
 
@@ -71,6 +76,9 @@ class Control(wiring.Component):
         "error_ignored": "a frame with an error is served",
         "takeover_armed": "another address takes the session over although the kill switch is down",
         "short_count": "more entries than the frame has are not refused",
+        "busy_ignored": "a message is taken although the one before it still waits",
+        "message_cut_unseen": "more bytes of a message than the frame has are not refused",
+        "message_in_words": "the last word of a message counts as a full one",
     }
     latency_cycles = {
         ("i", "o", "repeat"): (_REPEAT_CYCLES, _REPEAT_CYCLES),
@@ -79,6 +87,9 @@ class Control(wiring.Component):
         ("i", "o", "write"): (_REPEAT_CYCLES + 2, _REPEAT_CYCLES + 1 + control.ENTRIES_MAX),
         ("i", "o", "read"): (_REPEAT_CYCLES + READ_CYCLES + 2, _REPEAT_CYCLES + READ_CYCLES + 1 + control.ENTRIES_MAX),
         ("i", "o", "hello"): (_REPEAT_CYCLES + READ_CYCLES + 1 + _IDENTITY_WORDS,) * 2,
+        # One word to as many as a message may have; `o_inject` is not held up.
+        ("i", "o", "inject"): (_REPEAT_CYCLES + 2, _REPEAT_CYCLES + 1 + _MESSAGE_WORDS),
+        ("i", "o_inject", "inject"): (5, 5),
         ("i", "bus__w_en", "write"): (5, 5),
         ("i", "bus__r_en", "read"): (5, 5),
         ("bus__r_valid", "o", "read"): (2, 2),
@@ -92,6 +103,9 @@ class Control(wiring.Component):
                 "armed": In(1),
                 "bus": Out(Bus()),
                 "granted": In(1),
+                "inject_claim": Out(1),
+                "inject_free": In(1),
+                "o_inject": Out(elastic(FRAME_WORD)),
                 "o": Out(elastic(FRAME_WORD)),
                 "counters": Out(counters(self.COUNTERS)),
             }
@@ -108,6 +122,7 @@ class Control(wiring.Component):
         self.sequence = Signal(32, reset_less=True)
         self.count = Signal(8, reset_less=True)
         self.whole_words = Signal(5, reset_less=True)
+        self.size = Signal(8, reset_less=True)  # bytes of a frame that is not too long
         self.too_long = Signal(reset_less=True)
         self.error = Signal(reset_less=True)
         self.any_bad = Signal(reset_less=True)
@@ -131,6 +146,7 @@ class Control(wiring.Component):
         self._receive(m)
         self._judge(m)
         self._execute(m)
+        self._inject(m)
         self._send(m)
         for name, event in self.events.items():
             m.d.sync += self.counters[name].eq(self.counters[name] + event)
@@ -192,6 +208,7 @@ class Control(wiring.Component):
                     self.error.eq(word.error),
                     self.too_long.eq(index == _FRAME_WORDS),
                     self.whole_words.eq(index + (word.count == WORD_BYTES)),
+                    self.size.eq((index << 3) + word.count),
                 ]
 
     def _judge(self, m):
@@ -221,6 +238,11 @@ class Control(wiring.Component):
         fact("hello", self.operation == Operation.HELLO)
         fact("write", self.operation == Operation.WRITE)
         fact("known", (self.operation == Operation.READ) | (self.operation == Operation.WRITE))
+        fact("inject", self.operation == Operation.INJECT)
+        there = self.count + control.ENTRIES_OFFSET <= self.size
+        if "message_cut_unseen" in self._faults:
+            there = Const(1)
+        fact("message_fits", (self.count <= control.INJECT_SIZE_MAX) & there)
         fact("empty", self.count == 0)
         fact("fits", fits)
         fact("bad", self.any_bad & (self.first_bad < self.count) if "address_unchecked" not in self._faults else 0)
@@ -249,6 +271,7 @@ class Control(wiring.Component):
         ]
 
         refused = Signal()
+        free = self.inject_free if "busy_ignored" not in self._faults else 1
         status = Mux(
             ~known["hello"] & ~known["known"],
             Status.OPERATION,
@@ -258,13 +281,17 @@ class Control(wiring.Component):
                 Mux(known["bad"] & ~known["hello"], Status.ADDRESS, Status.OK),
             ),
         )
+        with_message = Mux(known["message_fits"], Mux(known["empty"] | free, Status.OK, Status.BUSY), Status.COUNT)
+        status = Mux(known["inject"], with_message, status)
         m.d.comb += refused.eq(status != Status.OK)
         nothing = refused | ~known["hello"] & known["empty"]
         executes = opens | serves
         m.d.sync += [self.go_run.eq(executes & ~nothing), self.go_send.eq(repeats | executes & nothing)]
         m.d.comb += self.released.eq(self.judged & ~repeats & ~executes | self.sent)
         self.run_write, self.run_hello = Signal(reset_less=True), Signal(reset_less=True)
-        self.run_count = Signal(4, reset_less=True)
+        self.run_inject = Signal(reset_less=True)
+        self.run_count = Signal(4, reset_less=True)  # entries, or words of a message
+        self.last_count = Signal(4, reset_less=True)  # bytes of the last of these
         with m.If(executes):
             m.d.sync += [
                 self.open.eq(1),
@@ -276,11 +303,23 @@ class Control(wiring.Component):
                 self.status.eq(status),
                 self.detail.eq(Mux(status == Status.ADDRESS, self.first_bad, 0)),
                 self.answer_count.eq(
-                    Mux(nothing | known["write"], 0, Mux(known["hello"], _IDENTITY_WORDS, self.count[:4]))
+                    Mux(
+                        nothing | known["write"] | known["inject"],
+                        0,
+                        Mux(known["hello"], _IDENTITY_WORDS, self.count[:4]),
+                    )
                 ),
                 self.run_write.eq(known["write"]),
                 self.run_hello.eq(known["hello"]),
-                self.run_count.eq(Mux(known["hello"], _IDENTITY_WORDS, self.count[:4])),
+                self.run_inject.eq(known["inject"]),
+                self.run_count.eq(
+                    Mux(
+                        known["inject"],
+                        self.count[3:7] + self.count[:3].any(),
+                        Mux(known["hello"], _IDENTITY_WORDS, self.count[:4]),
+                    )
+                ),
+                self.last_count.eq(Mux(self.count[:3].any(), self.count[:3], WORD_BYTES)),
             ]
 
     @property
@@ -300,6 +339,7 @@ class Control(wiring.Component):
         writing, reading, issued = Signal(), Signal(), Signal()
         at, got = Signal(4), Signal(4)
         left, due = Signal(4), Signal(4)  # to be put on the bus, and to be answered
+        self._at, self._left = at, left  # a message goes by them too
         free, entry = Signal(), self._entry.data
         m.d.comb += [
             self._entry.addr.eq(at + _HEADER_WORDS),
@@ -309,7 +349,8 @@ class Control(wiring.Component):
         value = _number([entry[32:40], entry[40:48], entry[48:56], entry[56:64]])
         self.done_run = Signal()
         with m.If(self.go_run):
-            m.d.sync += [writing.eq(self.run_write), reading.eq(~self.run_write), issued.eq(0), at.eq(0), got.eq(0)]
+            m.d.sync += [writing.eq(self.run_write), reading.eq(~(self.run_write | self.run_inject))]
+            m.d.sync += [issued.eq(0), at.eq(0), got.eq(0)]
             m.d.sync += [left.eq(self.run_count), due.eq(self.run_count)]
         with m.If(free):
             m.d.sync += [bus.w_en.eq(writing), bus.r_en.eq(reading)]
@@ -323,6 +364,28 @@ class Control(wiring.Component):
         with m.If(bus.r_valid):
             m.d.sync += [got.eq(got + 1), due.eq(due - 1)]
         m.d.comb += self.done_run.eq(issued & bus.w_en & self.granted | bus.r_valid & (due == 1))
+
+    def _inject(self, m):
+        """Words of a message to the order session, in consecutive cycles where they are taken."""
+        injecting, free = Signal(), Signal()
+        out = self.o_inject
+        last = self._left == 1
+        m.d.comb += free.eq(~out.valid | out.ready)
+        with m.If(self.arrived & (self.operation == Operation.INJECT)):
+            m.d.sync += self.inject_claim.eq(1)
+        with m.If(self.released):
+            m.d.sync += self.inject_claim.eq(0)
+        with m.If(self.go_run):
+            m.d.sync += injecting.eq(self.run_inject)
+        with m.If(free):
+            m.d.sync += [out.valid.eq(injecting), out.payload.data.eq(self._entry.data), out.payload.last.eq(last)]
+            m.d.sync += out.payload.count.eq(Mux(last, self.last_count, WORD_BYTES))
+            if "message_in_words" in self._faults:
+                m.d.sync += out.payload.count.eq(WORD_BYTES)
+            with m.If(injecting):
+                m.d.sync += [self._at.eq(self._at + 1), self._left.eq(self._left - 1), injecting.eq(~last)]
+        self.done_inject = Signal()
+        m.d.comb += self.done_inject.eq(out.valid & out.ready & out.payload.last)
 
     def _send(self, m):
         """The answer: header words, then what was read."""
@@ -364,7 +427,7 @@ class Control(wiring.Component):
         )[0]
         last_index = Signal(range(_FRAME_WORDS))
         last = index == last_index
-        with m.If(self.go_send | self.done_run):
+        with m.If(self.go_send | self.done_run | self.done_inject):
             m.d.sync += [sending.eq(1), index.eq(0), last_index.eq(self.answer_count + (_HEADER_WORDS - 1))]
         with m.If(free):
             m.d.sync += [

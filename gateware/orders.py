@@ -20,13 +20,10 @@ from tickgate.gateware.lib.segments import (
     Segments,
 )
 from tickgate.sw.spec import net
+from tickgate.sw.spec.control import INJECT_SIZE_MAX
 from tickgate.sw.spec.events import FRAME_WORD, NO_SLOT, ORDER, ORDERS_TRACE, OrderItem
 from tickgate.sw.spec.rows import PEER_ROW, SESSION_ROW
 from tickgate.sw.spec.units import WORD_BYTES
-
-#: Longest TCP payload of the host; with its headers it fills 128 bytes.
-INJECT_SIZE_MAX = 128 - HEADERS_SIZE
-
 
 #: Cycles for which checksums are added up after their last change: more than any of their trees takes.
 _SUMS_MOVE_CYCLES = 31

@@ -11,6 +11,7 @@ from tickgate.gateware.control import Control
 from tickgate.gateware.feed import Feed
 from tickgate.gateware.itch import Itch
 from tickgate.gateware.lib.faults import checked_faults
+from tickgate.gateware.lib.inject_port import InjectPort
 from tickgate.gateware.lib.layouts import STATUS, counters, elastic, flow
 from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.orders import Orders
@@ -65,7 +66,7 @@ class Top(wiring.Component):
     bus: In(Bus()), the register bus; it goes before `i_control`.
     i_control: In(flow(FRAME_WORD)), frames of the control role.
     o_control: Out(elastic(FRAME_WORD)), answers to them.
-    i_inject: In(elastic(FRAME_WORD)), SoupBinTCP bytes of one TCP segment of the host.
+    i_inject: In(elastic(FRAME_WORD)), SoupBinTCP bytes of one TCP segment; between them go messages of `i_control`.
     o_orders: Out(elastic(FRAME_WORD)), frames of the order session.
     o_copy: Out(flow(FRAME_WORD)), each word that left on `o_orders`, for the host.
     o_telemetry: Out(elastic(FRAME_WORD)), telemetry frames.
@@ -189,7 +190,6 @@ class Top(wiring.Component):
         connect(m, trigger.o_book, risk.i_book)
         connect(m, trigger.o_intents, risk.i_intents)
         connect(m, risk.o, orders.i)
-        connect(m, flipped(self.i_inject), orders.i_inject)
         connect(m, orders.o, flipped(self.o_orders))
         connect(m, orders.o_copy, flipped(self.o_copy))
         connect(m, telemetry.o, flipped(self.o_telemetry))
@@ -211,6 +211,7 @@ class Top(wiring.Component):
 
         # The host's side.
         self._host(m, registers, stages["control"])
+        self._messages(m, stages["control"], orders)
         m.d.comb += [
             registers.clearing.eq(book.clearing),
             registers.mark_pending.eq(feed.mark_pending),
@@ -260,6 +261,14 @@ class Top(wiring.Component):
             m.d.sync += self.status.book_valid.eq(0)
         with m.Elif(update.valid & ~every):
             m.d.sync += self.status.book_valid.eq(update.payload.validity == 0)
+
+    def _messages(self, m, control, orders):
+        """The order session's port for messages of the host, shared by the direct port and the control role."""
+        m.submodules.inject_port = port = InjectPort()
+        connect(m, flipped(self.i_inject), port.first)
+        connect(m, control.o_inject, port.second)
+        connect(m, port.o, orders.i_inject)
+        m.d.comb += [port.claim.eq(control.inject_claim), control.inject_free.eq(port.free)]
 
     def _host(self, m, registers, control):
         """The register bus, shared by the direct port and the control role, and the rows in force on it."""

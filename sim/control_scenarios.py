@@ -22,11 +22,13 @@ class Stimulus:
     frame: its bytes.
     error: of its last word.
     armed: level of `armed` from before the frame on.
+    free: level of `inject_free` likewise.
     """
 
     frame: bytes
     error: bool = False
     armed: bool = False
+    free: bool = True
 
 
 def register_value(address: int, written: dict[int, int]) -> int:
@@ -36,7 +38,8 @@ def register_value(address: int, written: dict[int, int]) -> int:
 
 def stimuli(rng: random.Random, count: int) -> Iterator[Stimulus]:
     """Any mix of requests; a session is open from the first one on, and the scenario follows it."""
-    device = Control(lambda address: 0)
+    free = True
+    device = Control(lambda address: 0, inject=lambda message: free)
     host, nonce = HOSTS[0], rng.getrandbits(64)
     last = control.encode(Operation.HELLO, nonce, rng.getrandbits(32), source_mac=host)
     armed = False
@@ -48,7 +51,8 @@ def stimuli(rng: random.Random, count: int) -> Iterator[Stimulus]:
             assert device.owner is not None
             host, nonce = device.owner
             frame, error = _frame(rng, host, nonce, device.sequence, last)
-            found = Stimulus(frame, error, armed)
+            free = rng.random() < 0.7
+            found = Stimulus(frame, error, armed, free)
         yield found
         requests = device.counters["control_requests"]
         device.frame(found.frame, found.armed, found.error)
@@ -79,10 +83,10 @@ def _frame(rng: random.Random, host: int, nonce: int, sequence: int, last: bytes
     if kind == "refused":
         what = rng.randrange(3)
         if what == 0:
-            request[15] = rng.choice((0, 4, 9, 0x7F, 0x81, 0x82, 0xFF))
+            request[15] = rng.choice((0, 5, 9, 0x7F, 0x81, 0x82, 0x84, 0xFF))
         elif what == 1:
-            request[28] = rng.choice((13, 14, 16, 200, 255, request[28] + 1, 12))
-        elif request[28]:
+            request[28] = rng.choice((13, 14, 16, 75, 76, 200, 255, request[28] + 1, 12))
+        elif request[28] and request[15] != Operation.INJECT:
             at = 32 + 8 * rng.randrange(request[28])
             wrong = rng.choice((1, 2, 1 << 12, 1 << 31, 1 << rng.randrange(32)))
             request[at : at + 4] = (int.from_bytes(request[at : at + 4], "big") ^ wrong).to_bytes(4, "big")
@@ -103,6 +107,11 @@ def _entries(rng: random.Random, count: int) -> control.Entries:
 
 
 def _request(rng: random.Random, nonce: int, sequence: int, host: int) -> bytes:
+    if rng.random() < 0.25:
+        size = rng.choice(
+            (0, 1, 3, 7, 8, 9, 64, 73, control.INJECT_SIZE_MAX, rng.randrange(control.INJECT_SIZE_MAX + 1))
+        )
+        return control.encode(Operation.INJECT, nonce, sequence, source_mac=host, message=rng.randbytes(size))
     count = rng.choice((0, 1, 1, 2, 3, rng.randrange(13), control.ENTRIES_MAX))
     operation = rng.choice((Operation.READ, Operation.WRITE))
     return control.encode(operation, nonce, sequence, _entries(rng, count), source_mac=host)

@@ -28,6 +28,9 @@ FAULTS = {
     "error_ignored": _SERVED,
     "takeover_armed": _SERVED,
     "short_count": _SERVED,
+    "busy_ignored": _SERVED,
+    "message_cut_unseen": _SERVED,
+    "message_in_words": _SERVED,
 }
 #: Cycles without anything on the bus or the output after which a frame is done with.
 QUIET_CYCLES = 30
@@ -72,7 +75,12 @@ class Bus:
             await RisingEdge(dut.clk)
             self.edge += 1
             answer = None
-            if int(dut.o__valid.value) or int(dut.bus__w_en.value) or int(dut.bus__r_en.value):
+            if (
+                int(dut.o__valid.value)
+                or int(dut.o_inject__valid.value)
+                or int(dut.bus__w_en.value)
+                or int(dut.bus__r_en.value)
+            ):
                 self.last = self.edge
             address = int(dut.bus__addr.value)
             if granted and int(dut.bus__w_en.value):
@@ -87,14 +95,15 @@ class Bus:
 
 
 async def play(dut: Any, stimuli: list[Stimulus], rng: random.Random, shared: str, pressure: str, idle: str,
-               wait: bool = True) -> tuple[Bus, list[bytes], dict[str, int]]:  # fmt: skip
-    """Gives the frames one behind the other: the bus's log, the answers, the counters."""
+               wait: bool = True) -> tuple[Bus, list[bytes], list[bytes], dict[str, int]]:  # fmt: skip
+    """Gives the frames one behind the other: the bus's log, the answers, the messages, the counters."""
     await cocotb_lib.start(dut)
     bus = Bus(dut, cocotb_lib.PATTERNS[shared], rng)
     driver = cocotb_lib.StreamDriver(dut, "i", FRAME_WORD, cocotb_lib.PATTERNS[idle], rng)
     monitor = cocotb_lib.StreamMonitor(dut, "o", FRAME_WORD, cocotb_lib.PATTERNS[pressure], rng)
+    messages = cocotb_lib.StreamMonitor(dut, "o_inject", FRAME_WORD, cocotb_lib.PATTERNS[pressure], rng)
     for stimulus in stimuli:
-        dut.armed.value = int(stimulus.armed)
+        dut.armed.value, dut.inject_free.value = int(stimulus.armed), int(stimulus.free)
         await driver.send_all(cocotb_lib.frame_words(stimulus.frame, stimulus.error))
         bus.last = bus.edge
         await cocotb_lib.idle(dut, rng.choice((3, 3, 12)))
@@ -102,29 +111,38 @@ async def play(dut: Any, stimuli: list[Stimulus], rng: random.Random, shared: st
             await RisingEdge(dut.clk)
     await cocotb_lib.idle(dut, 400)
     monitor.stop()
+    messages.stop()
     bus.stop()
     packed = int(dut.counters.value)
     counters = {name: packed >> 32 * n & 0xFFFFFFFF for n, name in enumerate(model.COUNTERS)}
-    return bus, cocotb_lib.word_frames(monitor.items), counters
+    return bus, cocotb_lib.word_frames(monitor.items), cocotb_lib.word_frames(messages.items), counters
 
 
-def check(stimuli: list[Stimulus], bus: Bus, answers: list[bytes], counters: dict[str, int]) -> None:
+def check(
+    stimuli: list[Stimulus], bus: Bus, answers: list[bytes], messages: list[bytes], counters: dict[str, int]
+) -> None:
     """Holds a run to the model.
 
     Raises
     ------
-    AssertionError: an operation, an answer or a counter differs.
+    AssertionError: an operation, an answer, a message or a counter differs.
     """
     written: dict[int, int] = {}
-    reference = model.Control(lambda address: register_value(address, written), written.__setitem__)
+    free = True
+    reference = model.Control(
+        lambda address: register_value(address, written), written.__setitem__, lambda message: free
+    )
     operations: list[tuple[Any, ...]] = []
-    frames = []
+    frames, injected = [], []
     for stimulus in stimuli:
+        free = stimulus.free
         served = reference.frame(stimulus.frame, stimulus.armed, stimulus.error)
         operations += [("read", address) for address in served.reads]
         operations += [("write", *write) for write in served.writes]
         frames += [served.frame] if served.frame else []
+        injected += [served.message] if served.message else []
     assert bus.operations == operations, "the bus was used in another way"
+    assert messages == injected, f"{len(messages)} messages, {len(injected)} were due"
     assert answers == frames, f"{len(answers)} answers, {len(frames)} were due"
     assert counters == reference.counters, f"{counters}, not {reference.counters}"
 
@@ -139,8 +157,7 @@ async def frames_are_served_as_the_model_serves_them(dut: Any) -> None:
     ):  # fmt: skip
         rng = random.Random(f"{cocotb_lib.seed()} {shared} {pressure} {idle}")
         stimuli = list(control_scenarios.stimuli(rng, count))
-        bus, answers, counters = await play(dut, stimuli, rng, shared, pressure, idle)
-        check(stimuli, bus, answers, counters)
+        check(stimuli, *await play(dut, stimuli, rng, shared, pressure, idle))
 
 
 @cocotb.test()
@@ -151,7 +168,7 @@ async def frames_that_come_meanwhile_are_lost_whole_and_counted(dut: Any) -> Non
         entries = tuple((4 * n, n) for n in range(control.ENTRIES_MAX))
         stimuli = [Stimulus(control.encode(Operation.HELLO, 5, 0))]
         stimuli += [Stimulus(control.encode(Operation.WRITE, 5, n // 8 + 1, entries)) for n in range(200)]
-        bus, answers, counters = await play(dut, stimuli, rng, "quarter", pressure, "none", wait=False)
+        bus, answers, _, counters = await play(dut, stimuli, rng, "quarter", pressure, "none", wait=False)
         assert counters["control_busy"] and counters["control_requests"] > 3, counters
         assert sum(counters.values()) == len(stimuli), counters
         assert counters["control_foreign"] == counters["control_malformed"] == 0
@@ -166,9 +183,9 @@ async def reset_closes_the_session(dut: Any) -> None:
     rng = random.Random(cocotb_lib.seed())
     hello = Stimulus(control.encode(Operation.HELLO, 5, 0))
     request = Stimulus(control.encode(Operation.READ, 5, 1, ((0, 0),)))
-    _, answers, _ = await play(dut, [hello, request], rng, "none", "none", "none")
+    _, answers, _, _ = await play(dut, [hello, request], rng, "none", "none", "none")
     assert len(answers) == 2
-    _, answers, counters = await play(dut, [request, hello, request], rng, "none", "none", "none")
+    _, answers, _, counters = await play(dut, [request, hello, request], rng, "none", "none", "none")
     assert len(answers) == 2 and counters["control_foreign"] == 1
 
 
@@ -179,7 +196,7 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
 
     await cocotb_lib.start(dut)
     bus = Bus(dut, cocotb_lib.never, random.Random(cocotb_lib.seed()))
-    dut.o__ready.value = 1
+    dut.o__ready.value = dut.o_inject__ready.value = 1
     found = cocotb_lib.Latencies()
 
     async def served(frame: bytes) -> dict[str, int]:
@@ -191,7 +208,7 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
         cycles: dict[str, int] = {}
         for cycle in range(1, 60):
             await RisingEdge(dut.clk)
-            for name in ("bus__w_en", "bus__r_en", "o__valid"):
+            for name in ("bus__w_en", "bus__r_en", "o_inject__valid", "o__valid"):
                 if int(getattr(dut, name).value):
                     cycles.setdefault(name, cycle)
             if int(dut.bus__r_valid.value):
@@ -218,5 +235,13 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
                 found.add("i", enable, name, first[enable])
                 if "bus__r_valid" in first:
                     found.add("bus__r_valid", "o", "read", first["o__valid"] - first["bus__r_valid"])
+    for free in (0, 1):
+        dut.inject_free.value = free
+        for size in (1, 8, 9, control.INJECT_SIZE_MAX):
+            sequence += 1
+            message = await served(control.encode(Operation.INJECT, 5, sequence, message=bytes(size)))
+            found.add("i", "o", "inject" if free else "refused", message["o__valid"])
+            if free:
+                found.add("i", "o_inject", "inject", message["o_inject__valid"])
     bus.stop()
     found.hold(Control.latency_cycles)

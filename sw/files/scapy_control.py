@@ -5,7 +5,7 @@ Importing this module binds them to the EtherType: the first byte tells which it
 
 from typing import Any
 
-from scapy.fields import FieldLenField, PacketListField
+from scapy.fields import ConditionalField, FieldLenField, PacketListField, StrLenField
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw, bind_layers
 
@@ -24,14 +24,30 @@ class ControlEntry(Packet):  # type: ignore[misc]
         return b"", s
 
 
+class _CountField(FieldLenField):  # type: ignore[misc]
+    """How many entries follow, or how many bytes of a message."""
+
+    def i2m(self, pkt: Any, x: Any) -> int:
+        """As it is built where nothing is given."""
+        if x is None and pkt is not None and _is_inject(pkt):
+            return len(pkt.message)
+        return int(super().i2m(pkt, x))
+
+
+def _is_inject(pkt: Any) -> bool:
+    return bool(pkt.operation == control.Operation.INJECT)
+
+
 def _control_fields() -> list[Any]:
     fields: list[Any] = []
     for field in control.HEADER.fields:
         if field.name == "count":
-            fields.append(FieldLenField("count", None, count_of="entries", fmt="B"))
+            fields.append(_CountField("count", None, count_of="entries", fmt="B"))
         else:
             fields.append(IntegerField(field, control.VERSION if field.name == "version" else 0))
-    return [*fields, PacketListField("entries", [], ControlEntry, count_from=lambda pkt: pkt.count)]
+    message = StrLenField("message", b"", length_from=lambda pkt: pkt.count)
+    entries = PacketListField("entries", [], ControlEntry, count_from=lambda pkt: 0 if _is_inject(pkt) else pkt.count)
+    return [*fields, entries, ConditionalField(message, _is_inject)]
 
 
 class Control(Packet):  # type: ignore[misc]

@@ -16,6 +16,8 @@ from tickgate.sw.spec.control import ControlFrame, Operation, Status
 
 #: Other frames (telemetry) that are kept while an answer is waited for.
 OTHERS_KEPT = 4096
+#: Between two tries to hand over a message while the one before it waits: it leaves in microseconds or not at all.
+BUSY_PAUSE_S = 0.001
 
 
 @dataclass
@@ -26,12 +28,14 @@ class ClientStatistics:
     -------
     requests: asked, without repeats.
     repeats: asked again for want of an answer.
+    busy: messages refused because the one before still waited.
     strays: control frames that were no answer to what was asked.
     others_lost: other frames that were not taken in time.
     """
 
     requests: int = 0
     repeats: int = 0
+    busy: int = 0
     strays: int = 0
     others_lost: int = 0
 
@@ -97,6 +101,38 @@ class Client:
             for at in range(0, len(every), control.ENTRIES_MAX):
                 self._request(Operation.WRITE, every[at : at + control.ENTRIES_MAX])
 
+    def inject(self, message: bytes, *, patience_s: float = 0.1) -> None:
+        """Hand SoupBinTCP packets to the order session, in one segment; they enter its stream once or not at all.
+
+        After an error for want of an answer it is not known which.
+
+        Parameters
+        ----------
+        patience_s: for how long to try while the message before this one still waits.
+
+        Raises
+        ------
+        DeviceError: nothing to send or too much, no answer, the device refuses, or the one before still waits.
+        """
+        if not 1 <= len(message) <= control.INJECT_SIZE_MAX:
+            raise DeviceError(
+                f"a message for the order session has 1 to {control.INJECT_SIZE_MAX} bytes, not {len(message)}"
+            )
+        deadline = time.monotonic() + patience_s
+        while True:
+            with self._lock:  # what others ask goes in between
+                answer = self._ask(Operation.INJECT, (), message)
+            if answer.status != Status.BUSY:
+                break
+            self.statistics.busy += 1
+            if time.monotonic() >= deadline:
+                raise DeviceError(
+                    f"the order session did not take a message within {patience_s:g} s: the one before still waits\n"
+                    "the session is closed, or the peer's window is full"
+                )
+            time.sleep(BUSY_PAUSE_S)
+        _check(answer, ())
+
     def poll(self, timeout_s: float) -> None:
         """Take in what the device sends by itself."""
         with self._lock:
@@ -111,8 +147,16 @@ class Client:
         return found
 
     def _request(self, operation: Operation, entries: control.Entries) -> ControlFrame:
+        answer = self._ask(operation, entries)
+        _check(answer, entries)
+        return answer
+
+    def _ask(self, operation: Operation, entries: control.Entries, message: bytes = b"") -> ControlFrame:
+        """The answer to a request, whatever its status."""
         self._sequence = self._sequence + 1 & 0xFFFFFFFF
-        frame = control.encode(operation, self.nonce, self._sequence, entries, source_mac=self._transport.mac)
+        frame = control.encode(
+            operation, self.nonce, self._sequence, entries, source_mac=self._transport.mac, message=message
+        )
         self.statistics.requests += 1
         for attempt in range(self._tries):
             if attempt:
@@ -128,8 +172,6 @@ class Client:
                 f"{self._timeout_s:g} s apart\n"
                 "it may have been reset, or another host may hold the session while the device is armed"
             )
-        if answer.status != Status.OK:
-            raise DeviceError(_refusal(answer, entries))
         return answer
 
     def _wait(self, operation: Operation) -> ControlFrame | None:
@@ -165,6 +207,11 @@ class Client:
             self.others.append(frame)
         else:
             self.statistics.others_lost += 1
+
+
+def _check(answer: ControlFrame, entries: control.Entries) -> None:
+    if answer.status != Status.OK:
+        raise DeviceError(_refusal(answer, entries))
 
 
 def _refusal(answer: ControlFrame, entries: control.Entries) -> str:

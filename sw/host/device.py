@@ -277,6 +277,10 @@ class Device:
             return "the rows before could not be put back: the device may hold a part of the new ones"
         return "the rows before are in force again"
 
+    def inject(self, message: bytes) -> None:
+        """Hand SoupBinTCP packets to the order session: see `Client.inject`."""
+        self.client.inject(message)
+
     def beat(self) -> None:
         """Give a sign of life."""
         self.client.write([(BY_NAME["heartbeat"].offset, 1)])

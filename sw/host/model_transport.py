@@ -19,13 +19,20 @@ class ModelTransport(Transport):
     loss: share of frames that are lost, each way.
     twice: share of requests that come twice.
     cycles: device cycles that go by with each frame and each empty receive.
+
+    Members
+    -------
+    messages: handed to the order session, which the model does not have.
+    waits: how many messages more are refused because one still waits.
     """
 
     def __init__(
         self, registers: Registers, *, loss: float = 0.0, twice: float = 0.0, cycles: int = 1000, seed: int = 1
     ):
         self.registers = registers
-        self.control = Control(registers.read, registers.write)
+        self.control = Control(registers.read, registers.write, self._inject)
+        self.messages: list[bytes] = []
+        self.waits = 0
         self.waiting: list[bytes] = []
         self._loss, self._twice, self._cycles, self._rng = loss, twice, cycles, random.Random(seed)
 
@@ -38,6 +45,13 @@ class ModelTransport(Transport):
             answer = self.control.frame(frame, self.registers.armed).frame
             if answer and self._rng.random() >= self._loss:
                 self.waiting.append(answer.ljust(60, b"\0"))
+
+    def _inject(self, message: bytes) -> bool:
+        if self.waits:
+            self.waits -= 1
+            return False
+        self.messages.append(message)
+        return True
 
     def receive(self, timeout_s: float) -> list[bytes]:
         """What waits; time goes by in cycles, not in seconds."""

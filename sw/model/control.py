@@ -25,11 +25,13 @@ class Served(NamedTuple):
     reads: addresses read, in order.
     writes: (address, value) written, in order and in consecutive cycles.
     frame: the answer, empty where there is none.
+    message: handed to the order session, empty where there is none.
     """
 
     reads: tuple[int, ...] = ()
     writes: tuple[tuple[int, int], ...] = ()
     frame: bytes = b""
+    message: bytes = b""
 
 
 class Control:
@@ -39,6 +41,7 @@ class Control:
     ----------
     read: gives the value of a register word by its address.
     write: takes (address, value).
+    inject: takes a message for the order session, or tells with False that the one before still waits.
 
     Members
     -------
@@ -47,9 +50,14 @@ class Control:
     sequence: of its last request.
     """
 
-    def __init__(self, read: Callable[[int], int], write: Callable[[int, int], None] | None = None):
+    def __init__(
+        self,
+        read: Callable[[int], int],
+        write: Callable[[int, int], None] | None = None,
+        inject: Callable[[bytes], bool] | None = None,
+    ):
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
-        self._read, self._write = read, write
+        self._read, self._write, self._inject = read, write, inject
         self.owner: tuple[int, int] | None = None
         self.sequence = 0
         self._answer = b""
@@ -108,6 +116,13 @@ class Control:
         assert isinstance(count, int) and isinstance(data, bytes)
         if operation not in tuple(Operation):
             return Served(), Status.OPERATION, 0, ()
+        if operation == Operation.INJECT:
+            if count > min(control.INJECT_SIZE_MAX, len(data)):
+                return Served(), Status.COUNT, 0, ()
+            message = data[:count]
+            if message and self._inject is not None and not self._inject(message):
+                return Served(), Status.BUSY, 0, ()
+            return Served(message=message), Status.OK, 0, ()
         room = 0 if operation == Operation.HELLO else min(control.ENTRIES_MAX, len(data) // control.ENTRY.size)
         if count > room:
             return Served(), Status.COUNT, 0, ()

@@ -317,7 +317,8 @@ def _control() -> str:
         "# Control protocol",
         inspect.cleandoc(control.__doc__ or ""),
         "Source: `sw/spec/control.py`.",
-        f"A frame has at most {control.FRAME_SIZE_MAX} bytes and {control.ENTRIES_MAX} entries. The answer to a HELLO "
+        f"A frame has at most {control.FRAME_SIZE_MAX} bytes and {control.ENTRIES_MAX} entries, a message up to "
+        f"{control.INJECT_SIZE_MAX} bytes. The answer to a HELLO "
         "holds the identity of the device: " + ", ".join(names) + ".",
         _message(control.HEADER),
         _message(control.ENTRY),

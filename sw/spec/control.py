@@ -8,6 +8,11 @@ operation with the bit `ANSWER`; one that fails has a status and changed nothing
 
 A request that comes again, with the sequence number of the last one, gets the same answer once more and is not executed
 again. Any other number than the next one is dropped. What follows the entries of a request is ignored (padding).
+
+INJECT hands one message of the host to the order session, whole SoupBinTCP packets of one TCP segment: its bytes stand
+where the entries would, and `count` is how many. The store in front of the session holds one message until it has left;
+while it does, INJECT is refused with BUSY and has done nothing. What is answered with OK enters the session's stream
+once, and what has no answer yet is asked again under the same number.
 """
 
 from enum import IntEnum
@@ -36,15 +41,17 @@ class Operation(IntEnum):
     HELLO = 1  # open a session; no entries; answered with the identity registers
     READ = 2  # read the registers of the entries, in order; the values are ignored
     WRITE = 3  # write the entries, in order, in consecutive cycles; answered without entries
+    INJECT = 4  # hand the message that stands in place of the entries to the order session; answered without entries
 
 
 class Status(IntEnum):
-    """How a request went. Anything but OK: nothing was read or written."""
+    """How a request went. Anything but OK: nothing was read, written or taken."""
 
     OK = 0
     OPERATION = 1  # unknown operation
-    COUNT = 2  # more entries than `ENTRIES_MAX`, or than the frame has
+    COUNT = 2  # more entries than `ENTRIES_MAX` or bytes than `INJECT_SIZE_MAX`, or more than the frame has
     ADDRESS = 3  # not a multiple of 4 inside the map; `detail` is the first such entry
+    BUSY = 4  # the store in front of the order session still holds a message: ask again, under the next number
 
 
 HEADER: Final = Message(
@@ -54,7 +61,7 @@ HEADER: Final = Message(
         Field("operation", 1, 1, Kind.UINT, "Operation, with the bit 0x80 in an answer"),
         Field("nonce", 2, 8, Kind.UINT, "Number of the session, chosen by the host"),
         Field("sequence", 10, 4, Kind.UINT, "Number of the request; that of a HELLO is the session's first"),
-        Field("count", 14, 1, Kind.UINT, "Entries"),
+        Field("count", 14, 1, Kind.UINT, "Entries; of an INJECT the bytes of its message"),
         Field("status", 15, 1, Kind.UINT, "Status of an answer, 0 in a request"),
         Field("detail", 16, 2, Kind.UINT, "Entry that the status is about, else 0"),
     ),
@@ -73,6 +80,8 @@ ENTRIES_OFFSET: Final = net.ETHERNET_SIZE + HEADER.size
 """Where the first entry starts: a multiple of 8."""
 ENTRIES_MAX: Final = (FRAME_SIZE_MAX - ENTRIES_OFFSET) // ENTRY.size
 """Entries of a frame."""
+INJECT_SIZE_MAX: Final = FRAME_SIZE_MAX - net.TCP_PAYLOAD_OFFSET
+"""Bytes of an injected message: behind the headers of its TCP segment it fills a frame of `FRAME_SIZE_MAX`."""
 IDENTITY_ADDRESSES: Final = tuple(
     BY_NAME[name].offset + 4 * word for name in IDENTITY for word in range(BY_NAME[name].words)
 )
@@ -82,6 +91,8 @@ if ENTRIES_OFFSET % ENTRY.size or IDENTITY_ADDRESSES != tuple(range(0, 4 * len(I
     raise ValueError("entries are not whole words of the stream, or the identity is not at the start of the map")
 if len(IDENTITY_ADDRESSES) > ENTRIES_MAX:
     raise ValueError(f"the identity has {len(IDENTITY_ADDRESSES)} words, a frame {ENTRIES_MAX}")
+if INJECT_SIZE_MAX > ENTRIES_MAX * ENTRY.size:
+    raise ValueError(f"a message of {INJECT_SIZE_MAX} bytes does not fit a control frame")
 
 Entries = tuple[tuple[int, int], ...]
 
@@ -96,6 +107,7 @@ class ControlFrame(NamedTuple):
     is_answer: whether that bit is set.
     nonce, sequence, status, detail: fields of the header.
     entries: (address, value) each.
+    message: of an INJECT.
     """
 
     destination_mac: int
@@ -107,6 +119,7 @@ class ControlFrame(NamedTuple):
     status: int
     detail: int
     entries: Entries
+    message: bytes = b""
 
 
 def is_address(address: int) -> bool:
@@ -131,25 +144,35 @@ def encode(
     is_answer: bool = False,
     status: int = 0,
     detail: int = 0,
+    message: bytes = b"",
 ) -> bytes:
     """The frame of a request or an answer, not padded.
+
+    Parameters
+    ----------
+    message: of an INJECT, in place of entries.
 
     Raises
     ------
     ValueError
-        More than `ENTRIES_MAX` entries, or a value that does not fit its field.
+        More than `ENTRIES_MAX` entries, a message of more than `INJECT_SIZE_MAX` bytes or beside entries, or a value
+        that does not fit its field.
     """
     if len(entries) > ENTRIES_MAX:
         raise ValueError(f"a control frame has up to {ENTRIES_MAX} entries, not {len(entries)}")
+    if len(message) > INJECT_SIZE_MAX:
+        raise ValueError(f"a message has up to {INJECT_SIZE_MAX} bytes, not {len(message)}")
+    if entries and message:
+        raise ValueError("a control frame has entries or a message, not both")
     header = HEADER.pack(
         version=VERSION,
         operation=operation | (ANSWER if is_answer else 0),
         nonce=nonce,
         sequence=sequence,
-        count=len(entries),
+        count=len(entries) or len(message),
         status=status,
         detail=detail,
-        entries=b"".join(ENTRY.pack(address=address, value=value) for address, value in entries),
+        entries=b"".join(ENTRY.pack(address=address, value=value) for address, value in entries) + message,
     )
     return net.ETHERNET.pack(
         destination_mac=destination_mac, source_mac=source_mac, ethertype=ETHERTYPE, payload=header
@@ -157,12 +180,12 @@ def encode(
 
 
 def decode(frame: bytes) -> ControlFrame:
-    """A control frame; what follows its entries is ignored.
+    """A control frame; what follows its entries or its message is ignored.
 
     Raises
     ------
     ValueError
-        Not a control frame of this version, or shorter than its header and entries.
+        Not a control frame of this version, or shorter than its header and entries or message.
     """
     if not is_control(frame):
         raise ValueError("not a control frame of this version")
@@ -170,7 +193,11 @@ def decode(frame: bytes) -> ControlFrame:
         raise ValueError(f"a control frame has at least {ENTRIES_OFFSET} bytes, not {len(frame)}")
     ethernet = net.ETHERNET.unpack(frame)
     header = HEADER.unpack(ethernet["payload"])
-    need = header["count"] * ENTRY.size
+    has_message = header["operation"] == Operation.INJECT  # its answer has not
+    size = header["count"] if has_message else 0
+    need = 0 if has_message else header["count"] * ENTRY.size
+    if len(header["entries"]) < size:
+        raise ValueError(f"a message of {size} bytes takes as many, not {len(header['entries'])}")
     if len(header["entries"]) < need:
         raise ValueError(f"{header['count']} entries take {need} bytes, not {len(header['entries'])}")
     return ControlFrame(
@@ -183,4 +210,5 @@ def decode(frame: bytes) -> ControlFrame:
         header["status"],
         header["detail"],
         tuple(tuple(ENTRY.unpack_tuple(header["entries"], at)) for at in range(0, need, ENTRY.size)),  # type: ignore
+        header["entries"][:size],
     )

@@ -24,12 +24,14 @@ class Play:
     -------
     operations: (cycle, "read" or "write", address, value) on the bus.
     answers: (cycle of the first word's transfer, bytes).
+    messages: (cycle of the first word's `valid`, bytes) for the order session.
     ends: cycle of each frame's last word.
     """
 
     def __init__(self, dut: Control, stimuli, rng: random.Random, *, granted=1.0, ready=1.0, wait=True):
         self.dut, self.rng, self.granted, self.ready = dut, rng, granted, ready
-        self.operations, self.answers, self.ends = [], [], []
+        self.operations, self.answers, self.messages, self.ends = [], [], [], []
+        self._message, self._message_at = b"", None
         self.cycle, self.written, self.counters = 0, {}, {}
         self.valid_at = []
         self.idle = 0
@@ -47,6 +49,7 @@ class Play:
         granted, ready = self.rng.random() < self.granted, self.rng.random() < self.ready
         ctx.set(dut.granted, granted)
         ctx.set(dut.o.ready, ready)
+        self._take_message(ctx)
         due = self._due.pop(0) if len(self._due) >= READ_CYCLES else None
         ctx.set(bus.r_valid, due is not None)
         ctx.set(bus.r_data, due or 0)
@@ -81,10 +84,29 @@ class Play:
         await ctx.tick()
         self.cycle += 1
 
+    def _take_message(self, ctx):
+        out = self.dut.o_inject
+        if not ctx.get(out.valid):
+            return
+        ready = self.rng.random() < self.ready
+        ctx.set(out.ready, ready)
+        self.idle = 0
+        assert ctx.get(self.dut.inject_claim), "a message that claimed nothing"
+        if self._message_at is None:
+            self._message_at = self.cycle
+        if ready:
+            count = ctx.get(out.payload.count)
+            assert count == 8 or ctx.get(out.payload.last)
+            self._message += ctx.get(out.payload.data).to_bytes(8, "little")[:count]
+            if ctx.get(out.payload.last):
+                self.messages.append((self._message_at, self._message))
+                self._message, self._message_at = b"", None
+
     async def _run(self, ctx):
         dut = self.dut
         for stimulus, gap in self._stimuli:
             ctx.set(dut.armed, stimulus.armed)
+            ctx.set(dut.inject_free, stimulus.free)
             for at in range(0, len(stimulus.frame), 8):
                 chunk = stimulus.frame[at : at + 8]
                 last = at + 8 >= len(stimulus.frame)
@@ -117,15 +139,21 @@ def compare(stimuli, play: Play) -> model.Control:
     AssertionError: an operation, an answer or a counter differs.
     """
     written: dict[int, int] = {}
-    reference = model.Control(lambda address: register_value(address, written), written.__setitem__)
-    operations, answers = [], []
+    free = True
+    reference = model.Control(
+        lambda address: register_value(address, written), written.__setitem__, lambda message: free
+    )
+    operations, answers, messages = [], [], []
     for stimulus in stimuli:
+        free = stimulus.free
         served = reference.frame(stimulus.frame, stimulus.armed, stimulus.error)
         operations += [("read", address) for address in served.reads]
         operations += [("write", address, value) for address, value in served.writes]
         answers += [served.frame] if served.frame else []
+        messages += [served.message] if served.message else []
     found = [(what, *([at] if what == "read" else [at, value])) for _, what, at, value in play.operations]
     assert found == operations
+    assert [message for _, message in play.messages] == messages
     assert [frame for _, frame in play.answers] == answers
     assert play.counters == reference.counters
     return reference
@@ -172,6 +200,23 @@ def test_control_latencies_are_those_of_the_table():
         bus = LATENCIES["i", enable, name][0]
         assert latencies(operation, 1) == (low, bus) and latencies(operation, most) == (high, bus)
     assert latencies(Operation.HELLO, 0)[0] == LATENCIES["i", "o", "hello"][0]
+
+
+def inject_latencies(size: int, *, free: bool = True):
+    """Cycles from the last word of an INJECT to the answer's first one, and to the message's."""
+    hello = Stimulus(control.encode(Operation.HELLO, 5, 0))
+    request = Stimulus(control.encode(Operation.INJECT, 5, 1, message=bytes(range(size))), free=free)
+    play = Play(Control(), [(hello, 3), (request, 3)], random.Random(1))
+    compare((hello, request), play)
+    return play.valid_at[-1][1] - play.ends[-1], *(at - play.ends[-1] for at, _ in play.messages)
+
+
+def test_control_latencies_of_messages_are_those_of_the_table():
+    low, high = LATENCIES["i", "o", "inject"]
+    first = LATENCIES["i", "o_inject", "inject"][0]
+    assert inject_latencies(1) == inject_latencies(8) == (low, first)
+    assert inject_latencies(control.INJECT_SIZE_MAX) == (high, first)
+    assert inject_latencies(9, free=False) == inject_latencies(0) == (LATENCIES["i", "o", "refused"][0],)
 
 
 def test_control_writes_of_a_request_follow_each_other_in_consecutive_cycles():

@@ -1,7 +1,7 @@
 """Control frame decoder typed by hand from the description of the protocol; it shares nothing with its tables."""
 
-OPERATIONS = {1: "hello", 2: "read", 3: "write"}
-STATUSES = {0: "ok", 1: "operation", 2: "count", 3: "address"}
+OPERATIONS = {1: "hello", 2: "read", 3: "write", 4: "inject"}
+STATUSES = {0: "ok", 1: "operation", 2: "count", 3: "address", 4: "busy"}
 
 
 def _number(data: bytes) -> int:
@@ -22,6 +22,11 @@ def decode(frame: bytes) -> dict[str, object]:
     if len(frame) < 32 or frame[12] != 0x88 or frame[13] != 0xB5 or frame[14] != 0xC1:
         raise ValueError("not a control frame")
     count = frame[28]
+    message = b""
+    if frame[15] == 4:  # a request: bytes in place of entries
+        if len(frame) < 32 + count:
+            raise ValueError("cut")
+        message, count = frame[32 : 32 + count], 0
     if len(frame) < 32 + 8 * count:
         raise ValueError("cut")
     entries = []
@@ -38,4 +43,5 @@ def decode(frame: bytes) -> dict[str, object]:
         "status": STATUSES[frame[29]],
         "detail": _number(frame[30:32]),
         "entries": entries,
+        "message": message,
     }

@@ -10,12 +10,13 @@ from tickgate.sim.device import Device as SimDevice
 from tickgate.sim.transport import SimTransport, open_sim
 from tickgate.sw.files.block import block_of
 from tickgate.sw.files.packer import Packer
+from tickgate.sw.host import order_session
 from tickgate.sw.host.device import Device
 from tickgate.sw.host.errors import DeviceError
 from tickgate.sw.host.telemetry import TelemetryMonitor
 from tickgate.sw.model.registers import Registers
 from tickgate.sw.spec import config_toml, control, registers, rows
-from tickgate.sw.spec.control import Operation
+from tickgate.sw.spec.control import Operation, Status
 from tickgate.sw.spec.registers import BY_NAME
 from tickgate.sw.spec.risk import Reason
 from tickgate.sw.spec.sizes import Sizes
@@ -233,3 +234,64 @@ def test_transport_of_the_simulation_is_found_by_its_size(monkeypatch):
     monkeypatch.setattr("tickgate.sim.transport.Device", lambda sizes: made.append(sizes) or open_sim)
     open_sim("small")
     assert made == [Sizes(slots=4, orders=1024, levels=256)]
+
+
+def payloads(sim):
+    """TCP payloads that left on the order port since the last `clear`, and where their numbers begin."""
+    found = [order_session.parse(frame) for _, frame in sim.frames(ORDERS_PORT)]
+    return [(header["sequence"], payload) for header, payload in found]
+
+
+def injected(host, sim, message):
+    """Gives an INJECT, which is returned, and waits for nothing: a transport would take what leaves."""
+    host.client._sequence = host.client._sequence + 1 & 0xFFFFFFFF
+    frame = control.encode(Operation.INJECT, host.client.nonce, host.client._sequence, message=message)
+    sim.control(frame)
+    return frame
+
+
+def test_messages_of_the_control_role_and_the_direct_port_are_numbered_by_one_arbiter(host, sim):
+    host.apply(config_toml.loads(TOML, SIZES), everything=True)
+    row = host.read_row(session_row())
+    sim.clear()
+    sent = []
+    for number in range(12):
+        message = bytes([number]) * (1 + 7 * number % control.INJECT_SIZE_MAX)
+        sent.append(message)
+        if number % 3 == 2:
+            sim.inject(message)
+        else:
+            injected(host, sim, message)
+        sim.step(60)
+    answers = [control.decode(frame) for _, frame in sim.frames(CONTROL_PORT)]
+    assert [(a.operation, a.status, a.entries) for a in answers] == [(Operation.INJECT, Status.OK, ())] * 8
+    due, at = [], row["next_seq"]
+    for message in sent:
+        due.append((at, message))
+        at = (at + len(message)) % (1 << 32)
+    assert payloads(sim) == due
+    assert host.read("injects")["injects"] == 12
+
+
+def test_message_is_refused_while_the_one_before_waits_and_taken_once(host, sim):
+    """The session is closed: the first message waits for it, and repeats of a request do nothing."""
+    config = config_toml.loads(TOML, SIZES)
+    host.apply(config)
+    sim.clear()
+    first = injected(host, sim, b"first")
+    sim.step(60)
+    sim.control(first)  # the host asks again
+    sim.step(60)
+    injected(host, sim, b"second")
+    sim.step(60)
+    found = [control.decode(frame).status for _, frame in sim.frames(CONTROL_PORT)]
+    assert found == [Status.OK, Status.OK, Status.BUSY]
+    with pytest.raises(DeviceError, match="did not take a message within 0.01 s"):
+        host.client.inject(b"second", patience_s=0.01)
+    sim.clear()
+    sim.write_row(rows.PEER_ROW, config.peer)
+    sim.write_row(rows.SESSION_ROW, config.session)
+    sim.step(60)
+    injected(host, sim, b"second")
+    sim.step(60)
+    assert payloads(sim) == [(config.session["next_seq"], b"first"), (config.session["next_seq"] + 5, b"second")]

@@ -14,6 +14,7 @@ from tickgate.sw.host.errors import DeviceError, WrongDeviceError
 from tickgate.sw.host.identity import check_identity
 from tickgate.sw.host.model_transport import ModelTransport, open_model
 from tickgate.sw.host.transport import open_transport
+from tickgate.sw.model.control import Served
 from tickgate.sw.model.registers import Registers
 from tickgate.sw.spec import config_toml, control, registers, rows
 from tickgate.sw.spec.errors import UserError
@@ -328,3 +329,40 @@ def test_client_of_another_session_is_foreign():
     device.client._tries = 2
     with pytest.raises(DeviceError, match="another host may hold the session"):
         device.read("scratch")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_messages_over_a_wire_that_loses_and_repeats_reach_the_session_once(seed):
+    transport, device = pair(loss=0.2, twice=0.2, seed=seed)
+    sent = [bytes([number]) * (1 + number) for number in range(20)]
+    for number, message in enumerate(sent):
+        transport.waits = number % 3
+        device.client.inject(message, patience_s=60)
+    assert transport.messages == sent
+    assert device.client.statistics.busy == sum(number % 3 for number in range(20))
+
+
+def test_message_is_given_up_where_the_one_before_waits_for_ever():
+    transport, device = pair()
+    transport.waits = 1_000_000
+    with pytest.raises(
+        DeviceError, match="did not take a message within 0.02 s: the one before still waits\nthe session"
+    ):
+        device.client.inject(b"x", patience_s=0.02)
+    assert transport.messages == [] and device.client.statistics.busy
+    # What others ask goes on.
+    assert not device.status()["armed"]
+
+
+@pytest.mark.parametrize("size", (0, 75))
+def test_message_of_a_size_that_no_segment_has_is_refused(size):
+    _, device = pair()
+    with pytest.raises(UserError, match=f"has 1 to 74 bytes, not {size}"):
+        device.inject(bytes(size))
+
+
+def test_message_is_refused_by_a_device_that_does_not_know_the_operation(monkeypatch):
+    transport, device = pair()
+    monkeypatch.setattr(transport.control, "_execute", lambda head: (Served(), control.Status.OPERATION, 0, ()))
+    with pytest.raises(DeviceError, match="the device refuses the request: operation"):
+        device.inject(b"x")

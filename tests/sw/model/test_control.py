@@ -49,14 +49,14 @@ def test_control_repeat_gets_the_same_answer_and_does_nothing():
     served, written = opened()
     first = served.frame(request(101, ((4, 1),), Operation.WRITE))
     again = served.frame(request(101, ((8, 5),), Operation.READ))
-    assert again == ((), (), first.frame) and written == [(4, 1)]
+    assert again == ((), (), first.frame, b"") and written == [(4, 1)]
     assert served.counters["control_repeats"] == 1 and served.counters["control_requests"] == 2
 
 
 @pytest.mark.parametrize("sequence", (99, 102, 0))
 def test_control_request_out_of_sequence_is_dropped(sequence):
     served, _ = opened()
-    assert served.frame(request(sequence, ((4, 1),))) == ((), (), b"")
+    assert served.frame(request(sequence, ((4, 1),))) == ((), (), b"", b"")
     assert served.counters["control_stale"] == 1
 
 
@@ -95,9 +95,9 @@ def test_control_foreign_and_malformed_frames_are_counted_and_get_no_answer():
         b"", good[:14], good[:12] + b"\x08\x00" + good[14:],  # another protocol
         request(101, nonce=8), request(101, source_mac=OTHER_MAC),  # another session
     ):  # fmt: skip
-        assert served.frame(frame) == ((), (), b"")
+        assert served.frame(frame) == ((), (), b"", b"")
     assert served.counters["control_foreign"] == 5
-    assert served.frame(good, error=True) == ((), (), b"")
+    assert served.frame(good, error=True) == ((), (), b"", b"")
     assert served.frame(good[:31]).frame == b"" == served.frame(good + bytes(100)).frame
     assert served.frame(request(5, ((4, 0),), Operation.HELLO, nonce=9)).frame == b""
     assert served.counters["control_malformed"] == 4 and not written
@@ -117,3 +117,40 @@ def test_control_session_of_an_armed_device_is_not_taken_over_by_another_address
 def test_control_first_session_may_be_opened_on_an_armed_device():
     served, _ = device()
     assert served.frame(control.encode(Operation.HELLO, 9, 5), armed=True).frame
+
+
+def test_control_message_is_handed_over_once_or_refused_while_the_one_before_waits():
+    taken, room = [], True
+
+    def inject(message):
+        if room:
+            taken.append(message)
+        return room
+
+    served = Control(lambda address: 0, inject=inject)
+    served.frame(control.encode(Operation.HELLO, 7, 100))
+    first = served.frame(request(101, operation=Operation.INJECT, message=b"one") + bytes(20))
+    assert first.message == b"one" and control.decode(first.frame).status == Status.OK
+    assert served.frame(request(101, operation=Operation.INJECT, message=b"one")) == ((), (), first.frame, b"")
+    room = False
+    refused = served.frame(request(102, operation=Operation.INJECT, message=b"two"))
+    assert refused.message == b"" and control.decode(refused.frame).status == Status.BUSY
+    room = True
+    assert served.frame(request(102, operation=Operation.INJECT, message=b"two")).frame == refused.frame
+    assert served.frame(request(103, operation=Operation.INJECT, message=b"two")).message == b"two"
+    assert taken == [b"one", b"two"]
+    # Nothing to hand over is nothing to refuse; without an order session messages go nowhere.
+    assert control.decode(served.frame(request(104, operation=Operation.INJECT)).frame).status == Status.OK
+    silent = Control(lambda address: 0)
+    silent.frame(control.encode(Operation.HELLO, 7, 100))
+    assert silent.frame(request(101, operation=Operation.INJECT, message=bytes(74))).message == bytes(74)
+
+
+@pytest.mark.parametrize(("count", "size"), ((75, 96), (255, 96), (3, 2), (74, 73), (1, 0)))
+def test_control_message_that_is_too_long_or_cut_is_refused(count, size):
+    taken = []
+    served = Control(lambda address: 0, inject=lambda message: taken.append(message) or True)
+    served.frame(control.encode(Operation.HELLO, 7, 100))
+    frame = bytearray(request(101, operation=Operation.INJECT)) + bytes(size)
+    frame[28] = count
+    assert control.decode(served.frame(bytes(frame)).frame).status == Status.COUNT and not taken

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickgate.sw.spec import control, registers, telemetry
+from tickgate.sw.spec import control, net, registers, soup, telemetry
 from tickgate.sw.spec.control import ENTRIES_MAX, Operation, Status
 
 WRITE = bytes.fromhex(
@@ -26,6 +26,19 @@ ANSWER = bytes.fromhex(
     "ff ff ff ff"
     "00 03 00 07"  # refused: the eighth entry's address
 )
+INJECT = bytes.fromhex(
+    "02 00 00 00 00 11  02 00 00 00 00 12  88 b5"
+    "c1 04"  # inject
+    "00 00 00 00 00 00 00 07  00 00 00 01"
+    "03 00 00 00"  # three bytes
+    "00 01 52"  # SoupBinTCP: client heartbeat
+)
+
+
+def test_control_inject_typed_by_hand_is_what_is_encoded():
+    message = soup.build(soup.CLIENT_HEARTBEAT)
+    assert control.encode(Operation.INJECT, 7, 1, message=message) == INJECT
+    assert control.decode(INJECT + bytes(25)).message == message
 
 
 def test_control_request_typed_by_hand_is_what_is_encoded():
@@ -52,8 +65,8 @@ WORDS = st.integers(0, (1 << 32) - 1)
 
 
 @given(
-    st.sampled_from(Operation), st.integers(0, (1 << 64) - 1), WORDS, st.lists(st.tuples(WORDS, WORDS), max_size=12),
-    st.booleans(), st.sampled_from(Status), st.binary(max_size=8),
+    st.sampled_from((Operation.HELLO, Operation.READ, Operation.WRITE)), st.integers(0, (1 << 64) - 1), WORDS,
+    st.lists(st.tuples(WORDS, WORDS), max_size=12), st.booleans(), st.sampled_from(Status), st.binary(max_size=8),
 )  # fmt: skip
 def test_control_frame_reads_the_same_for_the_oracle(operation, nonce, sequence, entries, is_answer, status, padding):
     frame = control.encode(operation, nonce, sequence, tuple(entries), is_answer=is_answer, status=status, detail=3)
@@ -62,9 +75,19 @@ def test_control_frame_reads_the_same_for_the_oracle(operation, nonce, sequence,
     assert found == {
         "to": "02:00:00:00:00:11", "from": "02:00:00:00:00:12", "answer": is_answer,
         "operation": operation.name.lower(), "nonce": nonce, "sequence": sequence, "status": status.name.lower(),
-        "detail": 3, "entries": entries,
+        "detail": 3, "entries": entries, "message": b"",
     }  # fmt: skip
     assert control.decode(frame + padding).entries == tuple(entries)
+
+
+@given(st.binary(max_size=control.INJECT_SIZE_MAX), st.integers(0, (1 << 64) - 1), WORDS, st.binary(max_size=8))
+def test_control_message_reads_the_same_for_the_oracle(message, nonce, sequence, padding):
+    frame = control.encode(Operation.INJECT, nonce, sequence, message=message)
+    assert len(frame) == 32 + len(message) <= control.FRAME_SIZE_MAX
+    found = oracle_control.decode(frame + padding)
+    assert (found["operation"], found["answer"], found["entries"], found["message"]) == ("inject", False, [], message)
+    decoded = control.decode(frame + padding)
+    assert (decoded.operation, decoded.entries, decoded.message) == (Operation.INJECT, (), message)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +99,7 @@ def test_control_frame_reads_the_same_for_the_oracle(operation, nonce, sequence,
         (WRITE[:13] + b"\xb6" + WRITE[14:], "not a control frame of this version"),
         (WRITE[:31], "at least 32 bytes, not 31"),
         (WRITE[:-1], "2 entries take 16 bytes, not 15"),
+        (INJECT[:-1], "a message of 3 bytes takes as many, not 2"),
     ),
 )
 def test_control_frame_that_is_none_is_refused(frame, message):
@@ -88,6 +112,13 @@ def test_control_frame_that_is_none_is_refused(frame, message):
 def test_control_frame_with_too_many_entries_is_not_encoded():
     with pytest.raises(ValueError, match="up to 12 entries, not 13"):
         control.encode(Operation.READ, 0, 0, ((0, 0),) * 13)
+
+
+def test_control_message_that_is_too_long_or_beside_entries_is_not_encoded():
+    with pytest.raises(ValueError, match="a message has up to 74 bytes, not 75"):
+        control.encode(Operation.INJECT, 0, 0, message=bytes(75))
+    with pytest.raises(ValueError, match="entries or a message, not both"):
+        control.encode(Operation.INJECT, 0, 0, ((0, 0),), message=b"1")
 
 
 def test_control_holds_the_longest_limits_row_and_the_identity():
@@ -113,5 +144,9 @@ def test_control_tables_that_do_not_fit_cannot_be_built(monkeypatch):
         changed.setattr(registers, "IDENTITY", ("map_hash",))
         changed.setitem(registers.BY_NAME, "map_hash", words)
         with pytest.raises(ValueError, match="the identity has 13 words, a frame 12"):
+            importlib.reload(control)
+    with monkeypatch.context() as changed:
+        changed.setattr(net, "TCP_PAYLOAD_OFFSET", 20)
+        with pytest.raises(ValueError, match="a message of 108 bytes does not fit a control frame"):
             importlib.reload(control)
     importlib.reload(control)
