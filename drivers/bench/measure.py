@@ -26,6 +26,8 @@ CYTHON_PATH = "shm"
 _WARM_UP_TRIPS = 64
 #: A batch is short, and the median of so many is taken: what interrupts a thread is none of the cache line's time.
 _CACHE_LINE_TRIPS, _CACHE_LINE_BATCHES = 500, 41
+#: A batch that takes longer than this tells nothing of a cache line.
+_CACHE_LINE_LIMIT_NS = 100_000_000
 _HIGHEST_NS = 1 << 34
 
 
@@ -276,7 +278,7 @@ class Measurement:
         thread.start()
         began.wait()
         try:
-            means = [line.bounce(_CACHE_LINE_TRIPS, 100_000_000) for _ in range(_CACHE_LINE_BATCHES)]
+            means = [line.bounce(_CACHE_LINE_TRIPS, _CACHE_LINE_LIMIT_NS) for _ in range(_CACHE_LINE_BATCHES)]
             there = [ns for ns in means if ns is not None]
             self.cache_line_ns.append(statistics.median(there) if there else None)
         finally:
