@@ -35,6 +35,8 @@ SYNTHESIS_OPTIONS = {"trellis": ECP5_OPTIONS, "icestorm": ""}
 MOVES_REGISTERS = ("trellis",)
 
 _SOURCE = re.compile(r'^(\s*attribute \\src )"([^"]*)"$', re.MULTILINE)
+_READ_PORT = re.compile(r"^  cell \$memrd_v2 .*?^  end$", re.MULTILINE | re.DOTALL)
+_COLLISIONS = re.compile(r"(\\COLLISION_X_MASK (\d+)')0+")
 _FOLDERS = ("hw", "gateware", "sw")
 
 
@@ -124,7 +126,9 @@ def _plan(
     with _own_settings():
         plan = make_platform(board).prepare(make_top(board, build_id=build_id), NAME, emit_src=sources, **options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
-    files = {name: _relative(text) if name.endswith(".il") else text for name, text in files.items()}
+    files = {
+        name: undefined_collisions(_relative(text)) if name.endswith(".il") else text for name, text in files.items()
+    }
     if board.toolchain in MOVES_REGISTERS:
         # What is done to the netlist between the tools decides the circuit as well.
         path = Path(output_registers.__file__)
@@ -146,6 +150,21 @@ def _own_settings() -> Iterator[None]:
     finally:
         del os.environ["AMARANTH_USE_YOSYS"]
         os.environ.update(kept)
+
+
+def undefined_collisions(text: str) -> str:
+    """The design with every clocked read port of a memory free to give anything while its row is written (record 64).
+
+    What `-no-rw-check` says of Verilog, Yosys does not take from it where ports are told as such.
+    """
+
+    def free(match: re.Match[str]) -> str:
+        port = match.group()
+        if "\\CLK_ENABLE 1" not in port:
+            return port
+        return _COLLISIONS.sub(lambda mask: mask.group(1) + "1" * int(mask.group(2)), port)
+
+    return _READ_PORT.sub(free, text)
 
 
 def _relative(text: str) -> str:
