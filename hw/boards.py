@@ -267,7 +267,7 @@ _TABLE = (
         programmer=Programmer("openFPGALoader", ("-c", "ft232", "-m", "{file}"), "bit", _OPENFPGALOADER),
         status="too large",
         notes=(
-            "the device does not fit: its pipelines alone want some 40,000 flip-flops of the part's 24,288",
+            "the device does not fit: it wants 28,568 flip-flops of the part's 24,288",
             "JTAG is on pads J27 to J34 and needs an adapter",
             "the pin of the light is also the only one that a UART could use: the light has it",
             "both PHYs share reset and MDIO; which address is which port is assumed",
