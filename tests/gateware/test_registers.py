@@ -226,7 +226,7 @@ def test_registers_now_keeps_its_words_together_across_the_turn_of_the_low_one()
 
     async def testbench(ctx):
         for _ in range(6):
-            at = ctx.get(dut.now)
+            at = ctx.get(dut.now) + 1
             low = await read(ctx, dut, BY_NAME["now"].offset)
             high = await read(ctx, dut, BY_NAME["now"].offset + 4)
             assert low | high << 32 == at
@@ -273,7 +273,7 @@ def test_registers_planted_fault_is_caught(fault):
             wrong.append("commit_late")
         if await read(ctx, dut, BY_NAME[NAMES[8]].offset) != 9:
             wrong.append("counter_off_by_one")
-        while ctx.get(dut.now) < (1 << 32) - 2:
+        while ctx.get(dut.now) < (1 << 32) - 3:
             await ctx.tick()
         low = await read(ctx, dut, BY_NAME["now"].offset)
         if (low | await read(ctx, dut, BY_NAME["now"].offset + 4) << 32) != (1 << 32) - 2:
