@@ -109,22 +109,28 @@ class PortArbiter(wiring.Component):
         if "switches_inside" in self._faults:
             m.d.comb += keeps.eq(held & offers.bit_select(owner, 1) & ~first.valid)
 
-        at, too_long, ends = Signal(range(LIMIT_WORDS + 1)), Signal(), Signal()
+        at = Signal(range(LIMIT_WORDS + 1))  # the word's number in a frame that began
+        too_long, ends = Signal(), Signal()
         came, kept = Signal(FRAME), Signal(FRAME, reset_less=True)
         m.d.comb += came.eq(Array(i.payload.as_value() for i in others)[chosen])
         if self._limited and "limit_ignored" not in self._faults:
-            m.d.comb += too_long.eq((at == LIMIT_WORDS - 1) & ~came.last)
+            m.d.comb += too_long.eq(keeps & (at == LIMIT_WORDS - 1) & ~came.last)
         m.d.comb += ends.eq(came.last | too_long)
         others_move, cuts, of_first = Signal(), Signal(), Signal()
-        m.d.comb += [others_move.eq(offered & may), cuts.eq(others_move & too_long)]
+        m.d.comb += [others_move.eq(offered & may), cuts.eq(offered & free & too_long)]
         m.d.sync += self.cut.eq(cuts)
         with m.If(free):
             m.d.sync += [self.o.valid.eq(moves | others_move), of_first.eq(moves), kept.eq(came), kept.last.eq(ends)]
             if "cut_in_silence" not in self._faults:
                 m.d.sync += kept.error.eq(came.error | too_long)
         m.d.comb += self.o.payload.eq(Mux(of_first, word.as_value(), kept.as_value()))
+        m.d.sync += owner.eq(chosen)
         with m.If(others_move):
-            m.d.sync += [held.eq(~ends), owner.eq(chosen), at.eq(Mux(ends, 0, Mux(at == LIMIT_WORDS, at, at + 1)))]
+            m.d.sync += held.eq(~ends)
+        with m.If(~keeps):
+            m.d.sync += at.eq(1)
+        with m.Elif(offered & free & (at != LIMIT_WORDS)):
+            m.d.sync += at.eq(at + 1)
         for number, source in enumerate(others):
             m.d.comb += source.ready.eq(skips[number] | may & (chosen == number))
             with m.If(skips[number] & source.valid & source.payload.last):
