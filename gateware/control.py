@@ -247,8 +247,11 @@ class Control(wiring.Component):
         fact("fits", fits)
         fact("bad", self.any_bad & (self.first_bad < self.count) if "address_unchecked" not in self._faults else 0)
 
+        # The kill switch stands far away: whether it is up is a fact like the others, of the cycle of `arrived`.
+        fact("disarmed", ~self.armed)
+
         own = known["source"] & known["session"]
-        may_open = ~self.open | known["source"] | ~self.armed
+        may_open = ~self.open | known["source"] | known["disarmed"]
         if "takeover_armed" in self._faults:
             may_open = Const(1)
         good = self.judged & known["control"] & known["sized"] & ~known["error"]

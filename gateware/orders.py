@@ -357,45 +357,37 @@ class Orders(wiring.Component):
         if "payload_slips" in self._faults:
             free = free | (index == PAYLOAD_WORD + 1)
         m.d.comb += store.next.eq(self.loading & free & ~self.is_order & (index >= PAYLOAD_WORD))
+        # The first word is that of every frame: it is there before one begins.
+        final = self.loading & (index == self.last_index)
         with m.If(free):
-            m.d.sync += self.valid.eq(self.loading)
-            with m.If(self.loading):
-                final = index == self.last_index
-                m.d.comb += self.poisons.eq(final & self.is_order & self.is_void)
-                m.d.sync += [
-                    self.word.data.eq(data),
-                    self.word.count.eq(Mux(final, self.last_count, WORD_BYTES)),
-                    self.word.last.eq(final),
-                    self.word.error.eq(self.poisons if "verdict_ignored" not in self._faults else 0),
-                    index.eq(index + 1),
-                    self.loading.eq(~final),
-                ]
-            with m.Else():
-                m.d.sync += self.idle.eq(1)
-        with m.If(self.dropped):
-            m.d.sync += [self.valid.eq(0), self.loading.eq(0), self.idle.eq(1)]
-        with m.If(self.starts):
+            m.d.comb += self.poisons.eq(final & self.is_order & self.is_void)
             m.d.sync += [
-                self.valid.eq(1),
-                self.loading.eq(1),
-                self.idle.eq(0),
-                self.word.data.eq(order_words[0]),
-                self.word.count.eq(WORD_BYTES),
-                self.word.last.eq(0),
-                self.word.error.eq(0),
-                index.eq(1),
+                self.valid.eq(self.loading),
+                self.word.data.eq(data),
+                self.word.count.eq(Mux(final, self.last_count, WORD_BYTES)),
+                self.word.last.eq(final),
+                self.word.error.eq(self.poisons if "verdict_ignored" not in self._faults else 0),
             ]
+            with m.If(self.loading):
+                m.d.sync += [index.eq(index + 1), self.loading.eq(~final)]
+            with m.Else():
+                m.d.sync += [self.idle.eq(1), index.eq(0)]
+        with m.If(self.dropped):
+            m.d.sync += [self.valid.eq(0), self.loading.eq(0), self.idle.eq(1), index.eq(0)]
+        with m.If(self.starts):
+            m.d.sync += [self.valid.eq(1), self.loading.eq(1), self.idle.eq(0), index.eq(1)]
         m.d.comb += [self.o.valid.eq(self.valid & ~self.dropped), self.o.payload.eq(self.word)]
         self.moves = Signal()
         m.d.comb += self.moves.eq(self.o.valid & self.o.ready)
-        m.d.comb += store.done.eq(self.moves & self.word.last & ~self.is_order)
+        # An order that is dropped has its first word here, so a last word goes where it is taken.
+        self.ends = Signal()
+        m.d.comb += self.ends.eq(self.valid & self.o.ready & self.word.last)
+        m.d.comb += store.done.eq(self.ends & ~self.is_order)
         m.d.sync += [self.o_copy.valid.eq(self.moves), self.o_copy.payload.eq(self.word)]
 
     def _observe(self, m):
         """Trace, `done` and counters."""
-        ends = Signal()
-        struck = Signal()
-        m.d.comb += ends.eq(self.moves & self.word.last)
+        ends, struck = self.ends, Signal()
         m.d.sync += self.done.eq(ends & self.is_order | self.dropped)
         poisoned = ends & self.is_order & self.word.error
         m.d.sync += self.refund.eq(poisoned & ("refund_silent" not in self._faults) | self.voided)

@@ -69,48 +69,74 @@ class PortArbiter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         inputs = [getattr(self, f"i_{name}") for name in self._sources]
-        count = len(inputs)
+        first, others = inputs[0], inputs[1:]
         free = Signal()
         m.d.comb += free.eq(~self.o.valid | self.o.ready)
-        inside = Signal()  # a frame is leaving
-        owner, chosen = Signal(range(max(count, 2))), Signal(range(max(count, 2)))
+        # The first sender may withdraw its offer late in the cycle. So nothing but who moves looks at that: words wait
+        # in a register for the first one and one for all others, and which of them leaves is told behind these.
+        inside, held = Signal(), Signal()  # a frame of the first sender is leaving; one of the others
+        keeps = Signal()
+        m.d.comb += [keeps.eq(held), first.ready.eq(free & ~keeps)]
+        moves, word = Signal(), Signal(FRAME, reset_less=True)
+        m.d.comb += moves.eq(first.valid & first.ready)
+        with m.If(free):
+            m.d.sync += [word.eq(first.payload), self.o.valid.eq(moves)]
+        with m.If(moves):
+            m.d.sync += inside.eq(~first.payload.last)
+        m.d.comb += self.o.payload.eq(word)
+        if others:
+            self._others(m, first, others, free=free, inside=inside, held=held, keeps=keeps, moves=moves, word=word)
+        return m
+
+    def _others(self, m, first, others, *, free, inside, held, keeps, moves, word):
+        """Senders behind the first one, which take a turn where that offers nothing and is in no frame."""
+        count = len(others)
+        owner, best, chosen = (Signal(range(max(count, 2)), name=name) for name in ("owner", "best", "chosen"))
         skips = Signal(count)  # the rest of a frame that was cut
-        offers = Cat(i.valid for i in inputs) & ~skips
-        order = range(count) if "least_urgent_first" in self._faults else reversed(range(count))
-        best = Signal.like(chosen)
-        for number in order:
+        offers = Cat(i.valid for i in others) & ~skips
+        turned = "least_urgent_first" in self._faults
+        for number in range(count) if turned else reversed(range(count)):
             with m.If(offers[number]):
                 m.d.comb += best.eq(number)
-        stays = inside & (offers.bit_select(owner, 1) if "switches_inside" in self._faults else 1)
+        offered, may = Signal(), Signal()
+        m.d.comb += [
+            chosen.eq(Mux(keeps, owner, best)),
+            offered.eq(offers.bit_select(chosen, 1)),
+            may.eq(free & (keeps | ~(inside | first.valid))),
+        ]
+        if turned:
+            m.d.comb += [first.ready.eq(free & ~keeps & (inside | ~offers.any())), may.eq(free & (keeps | ~inside))]
         if "switches_inside" in self._faults:
-            stays = stays & ~offers[0]
-        m.d.comb += chosen.eq(Mux(stays, owner, best))
-        moves = Signal()
-        m.d.comb += moves.eq(offers.bit_select(chosen, 1) & free)
-        word = Signal(FRAME)
-        m.d.comb += word.eq(Array(i.payload.as_value() for i in inputs)[chosen])
+            m.d.comb += keeps.eq(held & offers.bit_select(owner, 1) & ~first.valid)
 
-        at = Signal(range(LIMIT_WORDS + 1))
-        cuts = Signal()
-        if count > 1 and self._limited and "limit_ignored" not in self._faults:
-            m.d.comb += cuts.eq(moves & (chosen != 0) & (at == LIMIT_WORDS - 1) & ~word.last)
-        ends = word.last | cuts
+        at = Signal(range(LIMIT_WORDS + 1))  # the word's number in a frame that began
+        too_long, ends = Signal(), Signal()
+        came, kept = Signal(FRAME), Signal(FRAME, reset_less=True)
+        m.d.comb += came.eq(Array(i.payload.as_value() for i in others)[chosen])
+        if self._limited and "limit_ignored" not in self._faults:
+            m.d.comb += too_long.eq(keeps & (at == LIMIT_WORDS - 1) & ~came.last)
+        m.d.comb += ends.eq(came.last | too_long)
+        others_move, cuts, of_first = Signal(), Signal(), Signal()
+        m.d.comb += [others_move.eq(offered & may), cuts.eq(offered & free & too_long)]
         m.d.sync += self.cut.eq(cuts)
         with m.If(free):
-            m.d.sync += [self.o.valid.eq(moves), self.o.payload.eq(word)]
-            m.d.sync += self.o.payload.last.eq(ends)
+            m.d.sync += [self.o.valid.eq(moves | others_move), of_first.eq(moves), kept.eq(came), kept.last.eq(ends)]
             if "cut_in_silence" not in self._faults:
-                m.d.sync += self.o.payload.error.eq(word.error | cuts)
-        with m.If(moves):
-            m.d.sync += [inside.eq(~ends), owner.eq(chosen)]
-            m.d.sync += at.eq(Mux(ends, 0, Mux(at == LIMIT_WORDS, at, at + 1)))
-        for number, source in enumerate(inputs):
-            m.d.comb += source.ready.eq(skips[number] | free & (chosen == number))
+                m.d.sync += kept.error.eq(came.error | too_long)
+        m.d.comb += self.o.payload.eq(Mux(of_first, word.as_value(), kept.as_value()))
+        m.d.sync += owner.eq(chosen)
+        with m.If(others_move):
+            m.d.sync += held.eq(~ends)
+        with m.If(~keeps):
+            m.d.sync += at.eq(1)
+        with m.Elif(offered & free & (at != LIMIT_WORDS)):
+            m.d.sync += at.eq(at + 1)
+        for number, source in enumerate(others):
+            m.d.comb += source.ready.eq(skips[number] | may & (chosen == number))
             with m.If(skips[number] & source.valid & source.payload.last):
                 m.d.sync += skips[number].eq(0)
             with m.If(cuts & (chosen == number)):
                 m.d.sync += skips[number].eq(1)
-        return m
 
 
 class CopyStore(wiring.Component):

@@ -11,7 +11,8 @@ from tickgate.gateware.board.bridge import Bridge
 from tickgate.gateware.board.description import ROLES
 from tickgate.gateware.board.filter import Destination, FrameFilter
 from tickgate.gateware.lib.faults import checked_faults
-from tickgate.gateware.lib.layouts import elastic, flow
+from tickgate.gateware.lib.layouts import FRAME, elastic, flow
+from tickgate.gateware.lib.skid import Skid
 from tickgate.sw.spec import net
 from tickgate.sw.spec.control import ETHERTYPE
 from tickgate.sw.spec.events import FRAME_WORD
@@ -150,8 +151,12 @@ class Roles(wiring.Component):
             names = tuple(name for name in order if where.get(name) == number)
             arbiter = PortArbiter(names, limited=number == roles["orders"] or "punts_cut" in self._faults)
             m.submodules[f"arbiter_{number}"] = arbiter
-            for name in names:
-                connect(m, senders[name], getattr(arbiter, f"i_{name}"))
+            connect(m, senders[names[0]], getattr(arbiter, f"i_{names[0]}"))
+            for name in names[1:]:
+                # Whose turn it is turns out late in the cycle, when the first sender has made its offer.
+                m.submodules[f"skid_{name}"] = skid = Skid(FRAME)
+                connect(m, senders[name], skid.i)
+                connect(m, skid.o, getattr(arbiter, f"i_{name}"))
             connect(m, arbiter.o, flipped(getattr(self, f"tx_{number}")))
         return m
 
