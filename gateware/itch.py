@@ -252,8 +252,8 @@ class Itch(wiring.Component):
 
     def _normalise(self, m, rotated, kept, stamp, head, slot):
         """Stage 3: the record of the message that ended, and the one of a notice, which may have to wait."""
-        ends, notice, notice_seq, notice_stamp = Signal(), Signal(3), Signal(64), Signal(64)
-        m.d.sync += [ends.eq(rotated.ends), notice.eq(rotated.notice)]
+        ends, told, notice, notice_seq, notice_stamp = Signal(), Signal(), Signal(3), Signal(64), Signal(64)
+        m.d.sync += [ends.eq(rotated.ends), told.eq(rotated.notice != Notice.NONE), notice.eq(rotated.notice)]
         with m.If(rotated.notice != Notice.NONE):
             m.d.sync += [notice_seq.eq(rotated.notice_seq), notice_stamp.eq(rotated.stamp)]
         types = head.types
@@ -296,7 +296,6 @@ class Itch(wiring.Component):
             news.event.stamp.eq(notice_stamp),
         ]
 
-        told = notice != Notice.NONE
         both, either = ends & told, ends | told
         order = (news, message) if "notice_first" in self._faults else (message, news)
         chosen = told if "notice_first" in self._faults else ends
