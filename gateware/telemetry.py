@@ -229,12 +229,14 @@ class Telemetry(wiring.Component):
         always = _ALWAYS[stage](told) if stage in _ALWAYS else Const(0)
         if "intents_masked" in self._faults:
             always = Const(0)
-        left = Signal(16, name=f"left_{stage}")
-        offered = valid & ~always & self.mask[number] & (self.every != 0)
+        # Of the settings and of the countdown one bit each is known a cycle ahead: a record finds its queue at once.
+        selected = Signal(name=f"selected_{stage}")
+        m.d.sync += selected.eq(self.mask[number] & (self.every != 0))
+        left, due = Signal(16, name=f"left_{stage}"), Signal(name=f"due_{stage}", init=1)
+        again = self.every if "every_one_more" in self._faults else (self.every - 1)[:16]
+        offered = valid & ~always & selected
         with m.If(offered):
-            m.d.sync += left.eq(left - 1)
-            with m.If(left == 0):
-                m.d.sync += left.eq(self.every if "every_one_more" in self._faults else self.every - 1)
+            m.d.sync += [left.eq(Mux(due, again, left - 1)), due.eq(Mux(due, again == 0, left == 1))]
         fields = {"number": before, **{name: told[name][: 8 * record.field(name).size] for name in kept}}
         if has_slot:
             fields["slot"] = told.slot
@@ -252,7 +254,7 @@ class Telemetry(wiring.Component):
         row = data.StructLayout({name: len(value) for name, value in fields.items()})
         m.submodules[f"queue_{stage}"] = queue = RecordQueue(row, record_words, self._class_depth)
         m.d.comb += [queue.i[name].eq(value) for name, value in fields.items()]
-        m.d.comb += [queue.i_valid.eq(valid), queue.keep.eq(valid & always | offered & (left == 0))]
+        m.d.comb += [queue.i_valid.eq(valid), queue.keep.eq(valid & (always | (selected & due)))]
         return queue
 
     def _serialise(self, m, queues, fifo):
