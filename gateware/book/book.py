@@ -5,10 +5,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.book.front import APART_CYCLES, Front
+from tickgate.gateware.book.front import Front
 from tickgate.gateware.book.hashing import table_shape
 from tickgate.gateware.book.levels import LEVEL_ANSWER_STAGE, Levels
 from tickgate.gateware.book.news import keep_slots
+from tickgate.gateware.book.pace import APART_CYCLES
 from tickgate.gateware.book.pricing import LEVEL_STAGES, PriceToLevel, shortened, window_layout
 from tickgate.gateware.book.table import ANSWER_STAGE, OrderTable, order_layout
 from tickgate.gateware.book.tell import Tags, tell

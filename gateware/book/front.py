@@ -13,8 +13,6 @@ from tickgate.sw.spec.sizes import Sizes
 
 #: Cycles after which an operation no longer writes; a sweep waits as long.
 DRAIN_CYCLES = 15
-#: Cycles from an operation of one order or slot to the next operation of any kind, and back, at least.
-APART_CYCLES = 2
 
 
 def operation_layout(sizes: Sizes) -> data.StructLayout:
