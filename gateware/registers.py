@@ -135,7 +135,7 @@ class Registers(wiring.Component):
                 **{f"cfg_{name}": Out(RowPort(record)) for name, record in ROW_PORTS.items()},
                 "kill": Out(1, init=0 if "reset_armed" in faults else 1),
                 "clear": Out(1),
-                "armed": Out(1),
+                "armed": Out(1, init=1 if "reset_armed" in faults else 0),
                 "clearing": In(1),
                 "mark_pending": In(1),
                 "session_open": In(1),
@@ -151,7 +151,6 @@ class Registers(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.sync += self.now.eq(self.now + 1)
-        m.d.comb += self.armed.eq(~self.kill)
         self._decode(m)
         self._heartbeat(m)
         self._write(m)
@@ -202,10 +201,11 @@ class Registers(wiring.Component):
 
     def _write(self, m):
         key = self._data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
+        # In two registers, because those that look at the switch are far from each other.
         with m.If(self._wrote("arm") & key):
-            m.d.sync += self.kill.eq(0)
+            m.d.sync += [self.kill.eq(0), self.armed.eq(1)]
         with m.If(self._hit("kill") | self._overdue | self._lost):
-            m.d.sync += self.kill.eq(1)
+            m.d.sync += [self.kill.eq(1), self.armed.eq(0)]
         m.d.sync += self.clear.eq(self._wrote("clear"))
         self._scratch = Signal(32)
         for name, register in (

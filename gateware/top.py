@@ -227,7 +227,8 @@ class Top(wiring.Component):
             if "now" in members:
                 m.d.comb += stage.now.eq(registers.now)
             if "kill" in members and not (name == "orders" and "wiring.kill_skips_orders" in self._faults):
-                m.d.comb += stage.kill.eq(registers.kill)
+                # The order session has the other register of the switch, which may stand next to it.
+                m.d.comb += stage.kill.eq(~registers.armed if name == "orders" else registers.kill)
             if COUNTER_SOURCES[name]:
                 m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)
             _connect_rows(m, registers, stage)

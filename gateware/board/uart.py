@@ -84,18 +84,18 @@ class UartTransmitter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         timer, left = Signal(range(self._cycles)), Signal(range(12))
-        shift = Signal(10)
+        shift, due = Signal(10), Signal()
         m.d.comb += self.i.ready.eq(left == 0)
         with m.If(left == 0):
             m.d.sync += self.tx.eq(1)
             with m.If(self.i.valid):
-                m.d.sync += [shift.eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))), left.eq(11), timer.eq(0)]
-        with m.Elif(timer != 0):
-            m.d.sync += timer.eq(timer - 1)
+                m.d.sync += [shift.eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))), left.eq(11), due.eq(1)]
+        with m.Elif(~due):
+            m.d.sync += [timer.eq(timer - 1), due.eq(timer == 1)]
         with m.Else():
             # The eleventh step only ends the stop bit.
             m.d.sync += [self.tx.eq(shift[0]), shift.eq(Cat(shift[1:], Const(1, 1)))]
-            m.d.sync += [timer.eq(self._cycles - 1), left.eq(left - 1)]
+            m.d.sync += [timer.eq(self._cycles - 1), due.eq(0), left.eq(left - 1)]
         return m
 
 
