@@ -139,7 +139,7 @@ def build(
 
 
 def _moved(board: Board, netlist: Path, statistics: Path) -> Moved:
-    """Moves registers into block RAMs, where the board's toolchain has such."""
+    """Moves registers into block RAMs and multipliers, where the board's toolchain has such."""
     if board.toolchain not in MOVES_REGISTERS:
         return Moved(0, 0)
     return own_registers.move_in_files(netlist, statistics)

@@ -35,7 +35,7 @@ class Netlist:
     Members
     -------
     text: Verilog of its cells' models, as far as Yosys has them, and of the netlist.
-    cells: number of cells by type. moved: registers that are in block RAMs.
+    cells: number of cells by type. moved: registers that are in block RAMs and multipliers.
     """
 
     text: str

@@ -38,7 +38,7 @@ class TimingResult:
     Members
     -------
     fmax_hz: post-route clock. cells: by type, of the stage alone, of which `moved_flip_flops` are in block RAMs and
-        counted no more. logic_ns, routing_ns: the critical path's shares.
+        multipliers and counted no more. logic_ns, routing_ns: the critical path's shares.
     """
 
     stage: str
