@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from tickgate.hw import hierarchy as parts_module
-from tickgate.hw import output_registers, placed, tools
+from tickgate.hw import own_registers, placed, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.design import CELLS_FILE, MOVES_REGISTERS, NAME, Design, prepare
 from tickgate.hw.fits import check_fits
+from tickgate.hw.flip_flops import Moved
 from tickgate.hw.hierarchy import Hierarchy, PartCells
-from tickgate.hw.output_registers import Moved
 from tickgate.hw.placed import Placed
 from tickgate.hw.platforms import REQUIRED_TOOLS
 from tickgate.hw.steps import Steps, compile_tools
@@ -139,10 +139,10 @@ def build(
 
 
 def _moved(board: Board, netlist: Path, statistics: Path) -> Moved:
-    """Moves registers into block RAMs, where the board's toolchain has such."""
+    """Moves registers into block RAMs and multipliers, where the board's toolchain has such."""
     if board.toolchain not in MOVES_REGISTERS:
         return Moved(0, 0)
-    return output_registers.move_in_files(netlist, statistics)
+    return own_registers.move_in_files(netlist, statistics)
 
 
 def _alone(

@@ -121,7 +121,7 @@ def render(report: Mapping[str, Any]) -> str:
     used = [[u["name"], u["used"], u["available"], f"{u['used'] / u['available']:.0%}"] for u in report["utilization"]]
     parts += ["<h2>Utilization</h2>", table(["resource", "used", "there are", ""], used)]
     if report["moved_flip_flops"]:
-        parts.append(note(f"{report['moved_flip_flops']:,} registers more are those of block RAMs."))
+        parts.append(note(f"{report['moved_flip_flops']:,} registers more are those of block RAMs and multipliers."))
     parts += ["<h2>Parts</h2>", _parts(report)]
     files = [[f["name"], f["bytes"], f["sha256"]] for f in report["files"]]
     parts += ["<h2>Files</h2>", table(["file", "bytes", "SHA-256"], files) if files else note("None.")]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tickgate.hw import output_registers, tools
+from tickgate.hw import own_registers, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.platforms import board_top, platform_for
 
@@ -134,8 +134,7 @@ def _plan(
             files[name] = undefined_collisions(files[name])
     if board.toolchain in MOVES_REGISTERS:
         # What is done to the netlist between the tools decides the circuit as well.
-        path = Path(output_registers.__file__)
-        files[path.name] = path.read_text()
+        files |= {path.name: path.read_text() for path in own_registers.SOURCES}
     return files, _commands(files)
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import to_verilog
-from tickgate.hw import output_registers, tools
+from tickgate.hw import own_registers, tools
 from tickgate.hw.design import ECP5_OPTIONS
+from tickgate.hw.flip_flops import Moved
 from tickgate.hw.hierarchy import total_cells
-from tickgate.hw.output_registers import Moved
 from tickgate.sw.spec.sizes import Sizes
 
 #: Name of the netlist's module, as of the device that is simulated without synthesis.
@@ -35,7 +35,7 @@ class Netlist:
     Members
     -------
     text: Verilog of its cells' models, as far as Yosys has them, and of the netlist.
-    cells: number of cells by type. moved: registers that are in block RAMs.
+    cells: number of cells by type. moved: registers that are in block RAMs and multipliers.
     """
 
     text: str
@@ -65,7 +65,7 @@ def synthesised(sizes: Sizes, folder: Path, watch: Callable[[str], None] = lambd
     (folder / "verilog.ys").write_text("read_json cells.json; write_verilog -noattr -norename cells.v\n")
     with tools.Workshop() as workshop:
         workshop.run("yosys", ["-s", "netlist.ys"], folder, "netlist.log", watch)
-        moved = output_registers.move_in_files(folder / "cells.json", folder / "counted.json")
+        moved = own_registers.move_in_files(folder / "cells.json", folder / "counted.json")
         workshop.run("yosys", ["-q", "-s", "verilog.ys"], folder, "verilog.log", watch)
     cells = total_cells(json.loads((folder / "counted.json").read_text()))
     return Netlist("\n".join([*models_of(cells), (folder / "cells.v").read_text()]), cells, moved)

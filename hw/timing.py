@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
-from tickgate.hw import output_registers, placed
+from tickgate.hw import own_registers, placed
 from tickgate.hw.design import ECP5_OPTIONS
 from tickgate.hw.fits import check_fits
 from tickgate.hw.harness import PinHarness
@@ -38,7 +38,7 @@ class TimingResult:
     Members
     -------
     fmax_hz: post-route clock. cells: by type, of the stage alone, of which `moved_flip_flops` are in block RAMs and
-        counted no more. logic_ns, routing_ns: the critical path's shares.
+        multipliers and counted no more. logic_ns, routing_ns: the critical path's shares.
     """
 
     stage: str
@@ -90,10 +90,10 @@ def place_and_route(
     (folder / "synth.ys").write_text(synth.format("timing", "timing"))
     with Workshop() as workshop:
         workshop.run("yosys", ["-q", "-s", "alone.ys"], folder, "alone.log")
-        moved = output_registers.move_in_files(folder / "alone.json", folder / "stage.json")
+        moved = own_registers.move_in_files(folder / "alone.json", folder / "stage.json")
         check_fits(stage, part, _cells(folder))
         workshop.run("yosys", ["-q", "-s", "synth.ys"], folder, "synth.log")
-        output_registers.move_in_files(folder / "timing.json", folder / "counted.json")
+        own_registers.move_in_files(folder / "timing.json", folder / "counted.json")
         workshop.run(
             "nextpnr-ecp5",
             [*part.nextpnr, "--package", part.package, "--speed", part.speed, "--json", "timing.json",

@@ -150,7 +150,8 @@ module DP16KD (
     } = WIDTH == 36 ? wide_b[35:18] : wide_b[17:0];
 endmodule
 
-// Multiplier of 18 by 18 bits without registers, each factor signed or not.
+// Multiplier of 18 by 18 bits, each factor signed or not, with or without a register in front of each. A register takes its
+// factor, and whether that is signed, when its enable is 1. It starts at 0.
 module MULT18X18D (
     input
         A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
@@ -159,27 +160,52 @@ module MULT18X18D (
     input
         C17, C16, C15, C14, C13, C12, C11, C10, C9, C8, C7, C6, C5, C4, C3, C2, C1, C0,
     input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB,
+    input CLK0, CE0, CE1, RST0,
     output
         P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15,
         P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
 );
+    parameter REG_INPUTA_CLK = "NONE", REG_INPUTA_CE = "CE0", REG_INPUTA_RST = "RST0";
+    parameter REG_INPUTB_CLK = "NONE", REG_INPUTB_CE = "CE0", REG_INPUTB_RST = "RST0";
     parameter GSR = "DISABLED";
 
-    wire signed [18:0] a = {SIGNEDA & A17,
+    localparam HELD_A = REG_INPUTA_CLK == "CLK0", HELD_B = REG_INPUTB_CLK == "CLK0";
+
+    task stop(input [40*8-1:0] what);
+        begin
+            $fdisplay(32'h8000_0002, "%m: there is no model of MULT18X18D with %0s", what);
+            $stop;
+        end
+    endtask
+
+    initial begin
+        if (!HELD_A && REG_INPUTA_CLK != "NONE" || !HELD_B && REG_INPUTB_CLK != "NONE") stop("this clock");
+        if (REG_INPUTA_CE != "CE0" && REG_INPUTA_CE != "CE1") stop("this enable");
+        if (REG_INPUTB_CE != "CE0" && REG_INPUTB_CE != "CE1") stop("this enable");
+        if (REG_INPUTA_RST != "RST0" || REG_INPUTB_RST != "RST0") stop("this reset");
+        if (GSR != "DISABLED") stop("the global reset");
+    end
+
+    wire signed [18:0] in_a = {SIGNEDA & A17,
         A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0
     };
-    wire signed [18:0] b = {SIGNEDB & B17,
+    wire signed [18:0] in_b = {SIGNEDB & B17,
         B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0
     };
+    wire take_a = REG_INPUTA_CE == "CE0" ? CE0 : CE1, take_b = REG_INPUTB_CE == "CE0" ? CE0 : CE1;
+    reg signed [18:0] held_a = 0, held_b = 0;
+    always @(posedge CLK0) begin
+        if (RST0 & (HELD_A | HELD_B)) stop("a reset in use");
+        if (take_a) held_a <= in_a;
+        if (take_b) held_b <= in_b;
+    end
+
+    wire signed [18:0] a = HELD_A ? held_a : in_a, b = HELD_B ? held_b : in_b;
     wire signed [37:0] product = a * b;
     assign {
         P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15,
         P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
     } = product[35:0];
 
-    always @(SOURCEA, SOURCEB)
-        if (SOURCEA | SOURCEB) begin
-            $fdisplay(32'h8000_0002, "%m: there is no model of MULT18X18D with a factor from its neighbour");
-            $stop;
-        end
+    always @(SOURCEA, SOURCEB) if (SOURCEA | SOURCEB) stop("a factor from its neighbour");
 endmodule

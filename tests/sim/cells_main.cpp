@@ -1,4 +1,4 @@
-// Random traffic on block RAMs of every width and a multiplier, against what the data sheet says, bit by bit.
+// Random traffic on block RAMs of every width and multipliers, against what the data sheet says, bit by bit.
 // Exit status 0: all as expected. What differs is printed.
 #include <cstdint>
 #include <cstdio>
@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "Vcells.h"
-#include "rams.h"  // of each block RAM: width, whether it reads before it writes, and whether A and B have a register
+// Of each block RAM: width, whether it reads before it writes, and whether A and B have a register; of each multiplier the
+// enable of the register of each factor, -1 where it has none.
+#include "rams.h"
 #include "verilated.h"
 
 static bool stopped = false;
@@ -40,6 +42,8 @@ int main(int argc, char** argv) {
     Vcells top;
     std::vector<Ram> rams;
     for (auto& row : RAMS) rams.emplace_back(row[0], row[1], row[2], row[3]);
+    std::vector<int64_t> factors[2];  // of each multiplier, in their registers
+    for (auto& held : factors) held.assign(sizeof MULTIPLIERS / sizeof *MULTIPLIERS, 0);
     int wrong = 0, collisions = 0;
     for (int cycle = 0; cycle < 40000 && wrong < 10 && !stopped; cycle++) {
         Pins pins[2];
@@ -64,8 +68,19 @@ int main(int argc, char** argv) {
         top.eval();
         const int64_t a = top.signed_a && top.factor_a >> 17 ? int64_t(top.factor_a) - (1 << 18) : top.factor_a;
         const int64_t b = top.signed_b && top.factor_b >> 17 ? int64_t(top.factor_b) - (1 << 18) : top.factor_b;
-        if ((uint64_t(a * b) & 0xfffffffffull) != top.product) {
-            std::printf("cycle %d: %ld * %ld is not %lx\n", cycle, long(a), long(b), long(top.product));
+        const int64_t now[2] = {a, b};
+        const bool enables[2] = {pins[0].out_enable, pins[1].out_enable};
+        for (size_t n = 0; n < factors[0].size(); n++) {
+            int64_t taken[2];
+            for (int factor = 0; factor < 2; factor++) {
+                const int enable = MULTIPLIERS[n][factor];
+                taken[factor] = enable < 0 ? now[factor] : factors[factor][n];
+                if (enable >= 0 && enables[enable]) factors[factor][n] = now[factor];
+            }
+            const uint64_t want = uint64_t(taken[0] * taken[1]) & 0xfffffffffull;
+            const uint64_t got = top.products[2 * n] | uint64_t(top.products[2 * n + 1]) << 32;
+            if (want == got) continue;
+            std::printf("cycle %d, multiplier %zu: %ld * %ld is not %lx\n", cycle, n, long(taken[0]), long(taken[1]), long(got));
             wrong++;
         }
         top.clk = 1;

@@ -16,6 +16,8 @@ MODES = ("NORMAL", "READBEFOREWRITE")
 #: Mode, width and registers (behind A, behind B) of each block RAM of the test.
 RAMS = [(m, w, (r, r)) for m in MODES for w in WIDTHS for r in ("NOREG", "OUTREG")]
 RAMS += [("NORMAL", 18, ("OUTREG", "NOREG")), ("NORMAL", 9, ("NOREG", "OUTREG"))]
+#: Of each multiplier, the number of the enable of each factor's register, none where it has no register.
+MULTIPLIERS = [(None, None), (0, 0), (1, 1), (0, 1), (1, 0), (0, None), (None, 1)]
 #: A few of them: a narrow one, and one whose word has two halves.
 FEW = [ram for ram in RAMS if ram[0] == MODES[0] and ram[1] in (4, 36)]
 
@@ -24,8 +26,8 @@ def _pins(name: str, bus: str, count: int) -> str:
     return ", ".join(f".{name}{i}({bus}[{i}])" for i in range(count))
 
 
-def _cells(rams_of: list, others: dict[str, str]) -> str:
-    """One module with a block RAM of every width and mode, with and without registers, and a multiplier."""
+def _cells(rams_of: list, others: dict[str, str], factors: dict[str, str]) -> str:
+    """One module with block RAMs of every width and mode and multipliers, with and without registers."""
     rams = []
     for number, (mode, width, registers) in enumerate(rams_of):
         data_b = "data_a[35:18]" if width == 36 else "data_b[17:0]"
@@ -50,15 +52,34 @@ def _cells(rams_of: list, others: dict[str, str]) -> str:
   assign out_b[{64 * number} +: 64] = {f"wide_{number}" if width == 36 else f"b_{number}"};
 """
         )
+    multipliers = []
+    for number, enables in enumerate(MULTIPLIERS):
+        parameters = {}
+        for factor, enable in zip("AB", enables, strict=True):
+            if enable is not None:
+                register = f"REG_INPUT{factor}"
+                parameters |= {
+                    f"{register}_CLK": '"CLK0"',
+                    f"{register}_CE": f'"CE{enable}"',
+                    f"{register}_RST": '"RST0"',
+                }
+        parameters |= {name: value for name, value in factors.items() if parameters}
+        multipliers.append(
+            f"""
+  wire [35:0] product_{number};
+  MULT18X18D #({", ".join(f".{name}({value})" for name, value in parameters.items())}) multiplier_{number} (
+    {_pins("A", "factor_a", 18)}, {_pins("B", "factor_b", 18)}, {_pins("P", f"product_{number}", 36)},
+    {", ".join(f".C{i}(1'b0)" for i in range(18))}, .CLK0(clk), .CE0(out_enable_a), .CE1(out_enable_b), .RST0(1'b0),
+    .SIGNEDA(signed_a), .SIGNEDB(signed_b), .SOURCEA(1'b0), .SOURCEB(1'b0));
+  assign products[{64 * number} +: 64] = product_{number};
+"""
+        )
     return f"""
 module cells(input clk, input [35:0] data_a, data_b, input [13:0] address_a, address_b,
   input enable_a, enable_b, out_enable_a, out_enable_b, write_a, write_b,
   input [17:0] factor_a, factor_b, input signed_a, signed_b,
-  output [{64 * len(rams) - 1}:0] out_a, out_b, output [35:0] product);
-{"".join(rams)}
-  MULT18X18D multiplier ({_pins("A", "factor_a", 18)}, {_pins("B", "factor_b", 18)}, {_pins("P", "product", 36)},
-    {", ".join(f".C{i}(1'b0)" for i in range(18))},
-    .SIGNEDA(signed_a), .SIGNEDB(signed_b), .SOURCEA(1'b0), .SOURCEB(1'b0));
+  output [{64 * len(rams) - 1}:0] out_a, out_b, output [{64 * len(multipliers) - 1}:0] products);
+{"".join(rams)}{"".join(multipliers)}
 endmodule
 """
 
@@ -67,10 +88,16 @@ def _bit(number: int, width: int, i: int) -> str:
     return f"wide_{number}[{18 + i}]" if width == 36 else f"b_{number}[{i}]"
 
 
-def _run(folder: Path, models: str, rams: list = RAMS, **parameters: str) -> subprocess.CompletedProcess[str]:
-    (folder / "cells.v").write_text(models + _cells(rams, parameters))
+def _run(
+    folder: Path, models: str, rams: list = RAMS, factors: dict[str, str] | None = None, **parameters: str
+) -> subprocess.CompletedProcess[str]:
+    (folder / "cells.v").write_text(models + _cells(rams, parameters, factors or {}))
     rows = (f"{{{w}, {m == MODES[1]:d}, {r[0] == 'OUTREG':d}, {r[1] == 'OUTREG':d}}}" for m, w, r in rams)
-    (folder / "rams.h").write_text(f"static const int RAMS[][4] = {{{', '.join(rows)}}};\n")
+    enables = (f"{{{', '.join(str(-1 if enable is None else enable) for enable in row)}}}" for row in MULTIPLIERS)
+    (folder / "rams.h").write_text(
+        f"static const int RAMS[][4] = {{{', '.join(rows)}}};\n"
+        f"static const int MULTIPLIERS[][2] = {{{', '.join(enables)}}};\n"
+    )
     shutil.copy(Path(__file__).with_name("cells_main.cpp"), folder / "main.cpp")
     verilator.run(
         [str(verilator.bin_folder() / "verilator"), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint",
@@ -103,6 +130,9 @@ def test_cells_do_what_the_data_sheet_says_at_every_width(tmp_path, models):
         ("if (OCEA) held_a", "held_a"),
         ("if (OCEB) held_b", "if (OCEB & on_b) held_b"),
         ("HELD_B ? held_b : out_b", "HELD_A ? held_b : out_b"),
+        ("if (take_a) held_a", "held_a"),
+        ("HELD_B ? held_b : in_b", "HELD_A ? held_b : in_b"),
+        ('REG_INPUTB_CE == "CE0" ? CE0', 'REG_INPUTA_CE == "CE0" ? CE0'),
     ],
 )
 def test_a_wrong_model_is_found(tmp_path, models, right, wrong):
@@ -128,8 +158,30 @@ def test_a_mode_without_a_model_stops(tmp_path, models, parameters, said):
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("factors", "said"),
+    [
+        ({"REG_INPUTA_CLK": '"CLK1"'}, "this clock"),
+        ({"REG_INPUTB_CE": '"CE2"'}, "this enable"),
+        ({"REG_INPUTB_RST": '"RST1"'}, "this reset"),
+        ({"GSR": '"ENABLED"'}, "the global reset"),
+    ],
+)
+def test_a_register_of_a_factor_without_a_model_stops(tmp_path, models, factors, said):
+    done = _run(tmp_path, models, FEW, factors)
+    assert done.returncode == 1 and "stopped" in done.stdout
+    assert "MULT18X18D with" in done.stderr and said in done.stderr
+
+
+def test_a_reset_of_a_factor_stops(tmp_path, models, monkeypatch):
+    cells = _cells(FEW, {}, {}).replace(".RST0(1'b0)", ".RST0(write_a)")
+    monkeypatch.setitem(globals(), "_cells", lambda *_: cells)
+    done = _run(tmp_path, models, FEW)
+    assert done.returncode == 1 and "MULT18X18D with" in done.stderr and "a reset in use" in done.stderr
+
+
 def test_a_word_whose_halves_are_held_apart_stops(tmp_path, models, monkeypatch):
-    cells = _cells(FEW, {}).replace(".OCEA(out_enable_b)", ".OCEA(out_enable_a)")
+    cells = _cells(FEW, {}, {}).replace(".OCEA(out_enable_b)", ".OCEA(out_enable_a)")
     monkeypatch.setitem(globals(), "_cells", lambda *_: cells)
     done = _run(tmp_path, models, FEW)
     assert done.returncode == 1 and "two enables of one word" in done.stderr
