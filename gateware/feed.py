@@ -186,9 +186,17 @@ class Feed(wiring.Component):
         self._trace(m, s, marks, notice)
         for name in self.COUNTERS:
             value = counter(m, self.counters, name)
-            for at, (pulse, amount) in enumerate((p, a) for n, p, a in events if n == name):
+            found = [(pulse, amount) for counted, pulse, amount in events if counted == name]
+            for at, (pulse, amount) in enumerate(found):
                 pulsed, by = Signal(name=f"{name}_pulse_{at}"), Signal(Shape.cast(Value.cast(amount).shape()))
                 m.d.sync += [pulsed.eq(pulse), by.eq(amount)]
+                found[at] = pulsed, by
+            if len(found) > 1:  # of one each; gathered before they are counted
+                both = sum(pulsed for pulsed, _ in found)
+                pulsed, by = Signal(name=f"{name}_pulse"), Signal(Shape.cast(both.shape()))
+                m.d.sync += [pulsed.eq(Cat(pulsed for pulsed, _ in found).any()), by.eq(both)]
+                found = [(pulsed, by)]
+            for pulsed, by in found:
                 with m.If(pulsed):
                     m.d.sync += value.eq(value + by)
         return m
@@ -197,8 +205,7 @@ class Feed(wiring.Component):
         """Whether the frame is accepted and what its packet's header says, while its last word is in stage 2."""
         whole_plain, whole_tagged = headers.whole_plain, headers.whole_tagged
         whole = whole_plain | whole_tagged
-        good = Signal()
-        m.d.comb += good.eq(~headers.bad.any())
+        good = headers.good
         heartbeat = headers.count == mold.HEARTBEAT
         ends = headers.count == mold.END_OF_SESSION
         has_blocks = whole & good & ~heartbeat & ~ends
