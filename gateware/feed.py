@@ -28,6 +28,17 @@ FRAME_CYCLES = VERDICT_CYCLES + 1
 _COUNTED_DROPS = (*(d for d in Drop if d <= Drop.DUPLICATE), Drop.ERROR_FRAME, Drop.LINE_BUSY)
 
 
+def _kept(m, name, pulse, amount):
+    """Registers of a pulse and, where it varies, of how much it counts."""
+    pulsed = Signal(name=name)
+    m.d.sync += pulsed.eq(pulse)
+    if isinstance(amount, int):
+        return pulsed, amount
+    by = Signal(Shape.cast(Value.cast(amount).shape()), name=f"{name}_by")
+    m.d.sync += by.eq(amount)
+    return pulsed, by
+
+
 class Feed(wiring.Component):
     """Takes MoldUDP64 packets out of frames and delivers their new messages, cut-through, at line rate.
 
@@ -188,14 +199,10 @@ class Feed(wiring.Component):
             value = counter(m, self.counters, name)
             found = [(pulse, amount) for counted, pulse, amount in events if counted == name]
             for at, (pulse, amount) in enumerate(found):
-                pulsed, by = Signal(name=f"{name}_pulse_{at}"), Signal(Shape.cast(Value.cast(amount).shape()))
-                m.d.sync += [pulsed.eq(pulse), by.eq(amount)]
-                found[at] = pulsed, by
+                found[at] = _kept(m, f"{name}_pulse_{at}", pulse, amount)
             if len(found) > 1:  # of one each; gathered before they are counted
-                both = sum(pulsed for pulsed, _ in found)
-                pulsed, by = Signal(name=f"{name}_pulse"), Signal(Shape.cast(both.shape()))
-                m.d.sync += [pulsed.eq(Cat(pulsed for pulsed, _ in found).any()), by.eq(both)]
-                found = [(pulsed, by)]
+                pulses = [pulsed for pulsed, _ in found]
+                found = [_kept(m, f"{name}_pulse", Cat(pulses).any(), sum(pulses))]
             for pulsed, by in found:
                 with m.If(pulsed):
                     m.d.sync += value.eq(value + by)
