@@ -28,6 +28,17 @@ FRAME_CYCLES = VERDICT_CYCLES + 1
 _COUNTED_DROPS = (*(d for d in Drop if d <= Drop.DUPLICATE), Drop.ERROR_FRAME, Drop.LINE_BUSY)
 
 
+def _kept(m, name, pulse, amount):
+    """Registers of a pulse and, where it varies, of how much it counts."""
+    pulsed = Signal(name=name)
+    m.d.sync += pulsed.eq(pulse)
+    if isinstance(amount, int):
+        return pulsed, amount
+    by = Signal(Shape.cast(Value.cast(amount).shape()), name=f"{name}_by")
+    m.d.sync += by.eq(amount)
+    return pulsed, by
+
+
 class Feed(wiring.Component):
     """Takes MoldUDP64 packets out of frames and delivers their new messages, cut-through, at line rate.
 
@@ -186,9 +197,13 @@ class Feed(wiring.Component):
         self._trace(m, s, marks, notice)
         for name in self.COUNTERS:
             value = counter(m, self.counters, name)
-            for at, (pulse, amount) in enumerate((p, a) for n, p, a in events if n == name):
-                pulsed, by = Signal(name=f"{name}_pulse_{at}"), Signal(Shape.cast(Value.cast(amount).shape()))
-                m.d.sync += [pulsed.eq(pulse), by.eq(amount)]
+            found = [(pulse, amount) for counted, pulse, amount in events if counted == name]
+            for at, (pulse, amount) in enumerate(found):
+                found[at] = _kept(m, f"{name}_pulse_{at}", pulse, amount)
+            if len(found) > 1:  # of one each; gathered before they are counted
+                pulses = [pulsed for pulsed, _ in found]
+                found = [_kept(m, f"{name}_pulse", Cat(pulses).any(), sum(pulses))]
+            for pulsed, by in found:
                 with m.If(pulsed):
                     m.d.sync += value.eq(value + by)
         return m
@@ -197,8 +212,7 @@ class Feed(wiring.Component):
         """Whether the frame is accepted and what its packet's header says, while its last word is in stage 2."""
         whole_plain, whole_tagged = headers.whole_plain, headers.whole_tagged
         whole = whole_plain | whole_tagged
-        good = Signal()
-        m.d.comb += good.eq(~headers.bad.any())
+        good = headers.good
         heartbeat = headers.count == mold.HEARTBEAT
         ends = headers.count == mold.END_OF_SESSION
         has_blocks = whole & good & ~heartbeat & ~ends

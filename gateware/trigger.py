@@ -358,8 +358,8 @@ class Trigger(wiring.Component):
             record.wait_slot.eq(Mux(named, was_slot, NO_SLOT)),
             record.wait_row.eq(named & was_row),
         ]
-        # Whether something may happen is known earlier than what does; behind such a cycle the record is emptied again.
-        happens, happened = Signal(), Signal()
+        # Whether something may happen is known earlier than what does. The record is emptied behind it, and by a reset.
+        happens, happened = Signal(), Signal(init=1)
         m.d.comb += happens.eq(evaluate | waits)
         m.d.sync += [happened.eq(happens), record.flags.eq(Cat(signal for _, signal in flags))]
         with m.If(happens | happened):

@@ -62,7 +62,7 @@ class Levels(wiring.Component):
     other: Out(1), stage 5: another level of the side has shares.
     other_qty: Out(48), stage 5: shares of the best other level.
     other_px_e4: Out(32), stage 5: its price.
-    sweep: In(1), empties the word `sweep_row` and the summary of that number.
+    sweep: In(1), empties the word `sweep_row` and the summary of that number; it comes behind every reset.
     sweep_row: In(slot_bits + 1 + bits of a word's number).
 
     Raises
@@ -134,9 +134,9 @@ class Levels(wiring.Component):
 
         # What the last operation left behind; the one after it may have read memory before that was written. Masks are
         # kept decoded: one bit of a word, or of the summary.
-        last_valid = Signal()
+        last_valid = Signal(reset_less=True)  # a sweep follows a reset
         last_key = Signal(key_bits, reset_less=True)  # key, rank and group are known a stage before the others
-        last_rank = Signal(sizes.level_bits, reset_less=True)
+        last_level = Signal(sizes.level_bits, reset_less=True)
         last_here = Signal(word, reset_less=True)
         last_rest = Signal(word, reset_less=True)  # the other levels of its word
         last_group = Signal(groups, reset_less=True)
@@ -153,7 +153,7 @@ class Levels(wiring.Component):
 
         # Stage 0: bids are ranked from the top. The operation before is in stage 2 at the latest.
         key = pipe.put("key", Cat(self.slot, self.side), 0)
-        rank = pipe.put("rank", self.level ^ (~self.side).replicate(sizes.level_bits), 0)
+        rank = pipe.put("rank", _level(self.level, key), 0)
         group = pipe.put("group", _one_hot(rank[low_bits:], groups), 0)
         m.d.comb += [
             shares_read.addr.eq(Cat(rank, key)),
@@ -163,15 +163,18 @@ class Levels(wiring.Component):
             summary_read.addr.eq(key),
         ]
         same_key = last_valid & (last_key == key)
-        pipe.put("same_word", same_key & (last_rank[low_bits:] == rank[low_bits:]), 0)
-        pipe.put("same_rank", last_rank[:low_bits] == rank[:low_bits], 0)
+        # Of one key, levels are the same where ranks are, and known sooner.
+        same_levels = [self.level[bits] == last_level[bits] for bits in (slice(low_bits, None), slice(low_bits))]
+        pipe.put("same_word", same_key & same_levels[0], 0)
+        pipe.put("same_rank", same_levels[1], 0)
         # The operation before the last one writes while this one reads, if it is in stage 4 now.
+        pipe.put("own_level", _level(pipe.get("rank", 3), pipe.get("key", 3)), 3)
         go = pipe.put("go", self.go, 1, reset=True)
-        late_key, late_rank = pipe.get("key", 4), pipe.get("rank", 4)
+        late_key, late_level = pipe.get("key", 4), pipe.get("own_level", 4)
         written = Cat(
             pipe.get("go", 4) & (late_key == key),
-            late_rank[low_bits:] == rank[low_bits:],
-            late_rank[:low_bits] == rank[:low_bits],
+            late_level[low_bits:] == self.level[low_bits:],
+            late_level[:low_bits] == self.level[:low_bits],
         )
         pipe.put("written", written, 0)
         # Other words: those that have levels for sure, and the word of the operation before, which memory may not know.
@@ -183,9 +186,10 @@ class Levels(wiring.Component):
         # Stage 1: the first four other words of which one has levels; the own word.
         pipe.put("add", self.add, 1)
         pipe.put("qty", self.qty, 1)
-        with m.If(go):
-            m.d.sync += [last_valid.eq(1), last_key.eq(pipe.get("key", 1)), last_group.eq(pipe.get("group", 1))]
-            m.d.sync += last_rank.eq(pipe.get("rank", 1))
+        # Behind an operation that does not go nothing is to be taken from registers: the one before that has written.
+        with m.If(pipe.get("valid", 1)):
+            m.d.sync += [last_valid.eq(go), last_key.eq(pipe.get("key", 1)), last_group.eq(pipe.get("group", 1))]
+            m.d.sync += last_level.eq(_level(pipe.get("rank", 1), pipe.get("key", 1)))
         rank, same_word, same_rank = (pipe.get(name, 1) for name in ("rank", "same_word", "same_rank"))
         sure, past = pipe.get("others_sure", 1), pipe.get("others_past", 1)
         others = pipe.put("others", sure | (past & last_word_any.replicate(groups)), 1)
@@ -279,7 +283,7 @@ class Levels(wiring.Component):
         if "no_rescan" in self._faults:
             other_exists = other_exists & is_any
         pipe.put("other_rank", other_rank, 3)
-        pipe.put("other_level", other_rank ^ (~key[-1]).replicate(sizes.level_bits), 3)
+        pipe.put("other_level", _level(other_rank, key), 3)
         pipe.put("other", other_exists, 3)
         either = Signal(len(other_read.addr))
         writes = pipe.get("go", 4)
@@ -314,6 +318,11 @@ class Levels(wiring.Component):
         ]
         m.d.comb += Signal(name="entered").eq(go)
         return m
+
+
+def _level(rank, key) -> Value:
+    """The number of the level of a rank, or its rank; the last bit of its key is the side."""
+    return rank ^ (~key[-1]).replicate(len(rank))
 
 
 def _one_hot(index, width: int) -> Value:

@@ -65,7 +65,8 @@ class OrderTable(wiring.Component):
     take: In(1), stage 5: `after` replaces the order, or it goes; only where `found`.
     drop: In(1), stage 6: it goes; only where `take` was given in stage 5.
     after: In(order_layout(sizes)), stage 5.
-    sweep: In(1), empties the row `sweep_row` of every way, and the stash; only while no operation changes anything.
+    sweep: In(1), empties the row `sweep_row` of every way, and the stash; only while no operation changes anything. It
+        comes behind every reset, which leaves memories and stash alone.
     sweep_row: In(index_bits of the table's shape).
 
     Raises
@@ -131,7 +132,7 @@ class OrderTable(wiring.Component):
         rows = [pipe.get(f"row{bank}", 1) for bank in range(banks)]
         pasts = []
         for age in range(2):
-            past: dict[Any, Any] = {"use": Signal(name=f"past{age}_use")}
+            past: dict[Any, Any] = {"use": Signal(name=f"past{age}_use", reset_less=True)}
             past["reference"] = Signal(REFERENCE_BITS, reset_less=True)
             past |= {bank: Signal(width, reset_less=True, name=f"past{age}_row{bank}") for bank in range(banks)}
             pasts.append(past)
@@ -192,9 +193,9 @@ class OrderTable(wiring.Component):
             pipe.put(f"hit{way}", hit & pipe.get(f"asked{way}", 3), 3)
 
         # The stash: compared in stages 1 and 2, read in stage 3. Its entries are written in stage 6.
-        kept_present = Signal(stash, name="stash_present")
+        kept_present = Signal(stash, name="stash_present", reset_less=True)
         # An entry is taken when its add is decided, but may be found only when its reference has been written.
-        kept_found = Signal(stash)
+        kept_found = Signal(stash, reset_less=True)
         kept_reference = [Signal(REFERENCE_BITS, name=f"stash_reference{n}", reset_less=True) for n in range(stash)]
         # All references are compared, but of the orders one is read and one is written.
         kept_orders = Memory(shape=order, depth=stash, init=[])
@@ -217,8 +218,8 @@ class OrderTable(wiring.Component):
         past_kept = [Signal(name=f"past{age}_kept") for age in range(2)]
         past_found = [past_kept[0] & ~self.drop, past_kept[1]]
         past_order = [Signal(order, name=f"past{age}_order", reset_less=True) for age in range(2)]
-        past_way = [Signal(ways, name=f"past{age}_way") for age in range(2)]
-        past_entry = [Signal(stash, name=f"past{age}_entry") for age in range(2)]
+        past_way = [Signal(ways, name=f"past{age}_way", reset_less=True) for age in range(2)]
+        past_entry = [Signal(stash, name=f"past{age}_entry", reset_less=True) for age in range(2)]
         hits = Cat(pipe.get(f"hit{way}", 4) for way in range(ways))
         entry_hits = pipe.get("stash_hit", 4)
         same = Cat(pipe.get("newest0", 4), pipe.get("newest1", 4))

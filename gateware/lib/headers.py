@@ -44,7 +44,7 @@ class Headers(wiring.Component):
     row: In(layout(FEED_ROW)), what is accepted.
     tagged: Out(1), with stage 1: the frame has a tag; right from its third word on.
     whole_plain, whole_tagged: Out(1), with stage 1: the word completes the header of a frame without, or with, a tag.
-    bad: Out(len(CAUSES)), with stage 2 of the last header word: bit a cause.
+    bad: Out(len(CAUSES)), with stage 2 of the last header word: bit a cause. good: Out(1), none of them, known sooner.
     seq: Out(64), with stage 1 of word 7: MoldUDP64 sequence number.
     count: Out(16), with stage 1 of the last header word: its message count.
     room: Out(signed(18)), with stage 1 of the last header word and of those behind it: bytes from the word's lane 0 to
@@ -64,6 +64,7 @@ class Headers(wiring.Component):
                 "whole_plain": Out(1),
                 "whole_tagged": Out(1),
                 "bad": Out(len(CAUSES)),
+                "good": Out(1),
                 "seq": Out(64),
                 "count": Out(16),
                 "room": Out(signed(18)),
@@ -178,6 +179,12 @@ class Headers(wiring.Component):
         m.d.comb += bad[Drop.DESTINATION].eq(wrong_ip_upper | wrong_ip_lower | wrong_port)
         m.d.comb += bad[Drop.SESSION].eq(wrong_session_upper | wrong_session_lower)
         m.d.comb += self.bad.eq(Cat(bad[cause] for cause in CAUSES))
+        # What of it stands a word before the last one is gathered there.
+        late = (wrong_session_lower, bad[Drop.IP_CHECKSUM])
+        early = [bad[cause] for cause in CAUSES if cause not in (Drop.SESSION, Drop.IP_CHECKSUM)]
+        bad_early = Signal()
+        m.d.sync += bad_early.eq(Cat(*early, wrong_session_upper).any())
+        m.d.comb += self.good.eq(~Cat(bad_early, *late).any())
 
     def _checksum(self, m, aligned, at, wrong):
         """Sum of the ten halfwords; it is right when sum modulo 65,536 and what is above it add up to 65,535."""
