@@ -49,7 +49,7 @@ class RecordQueue(wiring.Component):
     """Keeps the records of one class, whole, and gives them word by word.
 
     A row is written wherever one is there, to the next free place; keeping it only counts that place. So whether a
-    record is wanted need not be known before it is stored.
+    record is wanted need not be known before it is stored, but a cycle later.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ class RecordQueue(wiring.Component):
     Members
     -------
     i_valid: In(1), a row is there. i: In(row).
-    keep: In(1), it is kept, where there is room; only where `i_valid`.
-    missed: Out(1), one cycle later: there was none.
+    keep: In(1), one cycle later: it is kept, where there was room; only where `i_valid` was.
+    missed: Out(1), one cycle after that: there was none.
     r_rdy: Out(1), there is a word; those of a record follow each other. r_data: Out(64), the next one.
     r_last: Out(1), it is the record's last one. r_en: In(1), it is taken.
     """
@@ -86,13 +86,11 @@ class RecordQueue(wiring.Component):
         m.submodules.memory = memory = Memory(shape=self._row, depth=self._depth, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
         put, take = Signal(range(self._depth)), Signal(range(self._depth))
-        # The reader counts a record a cycle after it was kept: until then `stored` tells of it.
-        level, stored = Signal(range(self._depth + 1)), Signal()
-        full = level[-1] | (level[:-1].all() & stored)
-        m.d.comb += [write.addr.eq(put), write.data.eq(self.i), write.en.eq(self.i_valid & ~full)]
-        m.d.sync += [stored.eq(self.keep & ~full), self.missed.eq(self.keep & full)]
-        with m.If(self.keep & ~full):
-            m.d.sync += put.eq(put + 1)
+        level, kept, room = Signal(range(self._depth + 1)), Signal(), Signal()
+        full = level[-1] | (level[:-1].all() & kept)
+        m.d.comb += [kept.eq(self.keep & room), write.addr.eq(put + kept)]
+        m.d.comb += [write.data.eq(self.i), write.en.eq(self.i_valid & ~full)]
+        m.d.sync += [room.eq(~full), put.eq(put + kept), self.missed.eq(self.keep & ~room)]
 
         # A register behind the memory and the choice of the word.
         found = self._words(read.data)
@@ -108,7 +106,7 @@ class RecordQueue(wiring.Component):
         with m.If(fetches):
             m.d.sync += [self.r_data.eq(Array(found)[number]), self.r_last.eq(ends)]
             m.d.sync += [number.eq(Mux(ends, 0, number + 1)), take.eq(take + ends)]
-        m.d.sync += level.eq(level + stored - (fetches & ends))
+        m.d.sync += level.eq(level + kept - (fetches & ends))
         return m
 
 
@@ -176,6 +174,8 @@ class Telemetry(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         queues, counts = [], []
+        self._again = Signal(17)
+        m.d.sync += self._again.eq(self.every - (1 if "every_one_more" in self._faults else 2))
         for number, stage in enumerate(telemetry.CLASSES):
             seen = Signal(layout(TRACES[stage]), name=f"seen_{stage}", reset_less=True)
             valid = Signal(name=f"valid_{stage}")
@@ -184,7 +184,7 @@ class Telemetry(wiring.Component):
             with m.If(port.valid):
                 m.d.sync += seen.eq(port.payload)
             if self._sampled or stage in telemetry.ALWAYS:
-                queues.append(self._class(m, stage, number, port.valid, port.payload))
+                queues.append(self._class(m, stage, number, port.valid, valid, port.payload))
             counts.append(self._count(m, stage, valid, seen))
         chosen = [Mux(self.bin_select[5:] == number, count, 0) for number, count in enumerate(counts)]
         m.d.sync += self.bin_count.eq(reduce(or_, chosen))
@@ -218,25 +218,28 @@ class Telemetry(wiring.Component):
         ]
         return histogram.count
 
-    def _class(self, m, stage, number, valid, told):
-        """Choose and keep the records of one class; returns its queue."""
+    def _class(self, m, stage, number, valid, came, told):
+        """Choose and keep the records of one class, the one of the cycle before where `came`; returns its queue."""
         record = telemetry.RECORDS[stage]
         kept = [f.name for f in record.fields if f.name not in _OWN_FIELDS]
         has_slot = "slot" in TRACES[stage].tuple_type._fields
         before = Signal(32, name=f"number_{stage}")
         with m.If(valid):
             m.d.sync += before.eq(before + 1)
-        always = _ALWAYS[stage](told) if stage in _ALWAYS else Const(0)
-        if "intents_masked" in self._faults:
-            always = Const(0)
-        # Of the settings and of the countdown one bit each is known a cycle ahead: a record finds its queue at once.
-        selected = Signal(name=f"selected_{stage}")
+        always = Const(0)
+        if stage in _ALWAYS and "intents_masked" not in self._faults:
+            always = Signal(name=f"always_{stage}")
+            m.d.sync += always.eq(_ALWAYS[stage](told))
+        # Records to leave out before the next one that is sent, less one; below 0 that is the next.
+        left, offered, selected = (
+            Signal(17, init=-1, name=f"left_{stage}"),
+            Signal(name=f"offered_{stage}"),
+            Signal(name=f"selected_{stage}"),
+        )
         m.d.sync += selected.eq(self.mask[number] & (self.every != 0))
-        left, due = Signal(16, name=f"left_{stage}"), Signal(name=f"due_{stage}", init=1)
-        again = self.every if "every_one_more" in self._faults else (self.every - 1)[:16]
-        offered = valid & ~always & selected
+        m.d.comb += offered.eq(came & ~always & selected)
         with m.If(offered):
-            m.d.sync += [left.eq(Mux(due, again, left - 1)), due.eq(Mux(due, again == 0, left == 1))]
+            m.d.sync += left.eq(Mux(left[-1], self._again, left - 1))
         fields = {"number": before, **{name: told[name][: 8 * record.field(name).size] for name in kept}}
         if has_slot:
             fields["slot"] = told.slot
@@ -254,13 +257,14 @@ class Telemetry(wiring.Component):
         row = data.StructLayout({name: len(value) for name, value in fields.items()})
         m.submodules[f"queue_{stage}"] = queue = RecordQueue(row, record_words, self._class_depth)
         m.d.comb += [queue.i[name].eq(value) for name, value in fields.items()]
-        m.d.comb += [queue.i_valid.eq(valid), queue.keep.eq(valid & (always | (selected & due)))]
+        m.d.comb += [queue.i_valid.eq(valid), queue.keep.eq(came & always | offered & left[-1])]
         return queue
 
     def _serialise(self, m, queues, fifo):
         """Words of one record after the other, later stages first, a record only where all of it has room."""
-        room = Signal()
-        m.d.sync += room.eq(fifo.w_level <= self._depth - 2 * _LONGEST)
+        # A register at each end of the way: queues lie by their stages. What is on it is less than one record.
+        room, may = Signal(), Signal()
+        m.d.sync += [room.eq(fifo.w_level <= self._depth - 2 * _LONGEST), may.eq(room)]
         pick, begins = Signal(len(queues)), Signal()
         word, first, put = Signal(64, reset_less=True), Signal(reset_less=True), Signal()
         waiting, lasts = Cat(queue.r_rdy for queue in queues), Cat(queue.r_last for queue in queues)
@@ -268,7 +272,7 @@ class Telemetry(wiring.Component):
         with m.If(pick.any()):
             with m.If((pick & lasts).any()):
                 m.d.sync += pick.eq(0)
-        with m.Elif(room):
+        with m.Elif(may):
             m.d.sync += pick.eq(Cat(waiting[n] & ~waiting[n + 1 :].any() for n in range(len(queues))))
             m.d.sync += begins.eq(1)
         for chosen, queue in zip(pick, queues, strict=True):
@@ -276,7 +280,9 @@ class Telemetry(wiring.Component):
         m.d.sync += put.eq(pick.any())
         with m.If(pick.any()):
             m.d.sync += [word.eq(one_hot_mux(pick, [queue.r_data for queue in queues])), first.eq(begins)]
-        m.d.comb += [fifo.w_data.eq(Cat(word, first)), fifo.w_en.eq(put)]
+        came, comes = Signal(65, reset_less=True), Signal()
+        m.d.sync += [came.eq(Cat(word, first)), comes.eq(put)]
+        m.d.comb += [fifo.w_data.eq(came), fifo.w_en.eq(comes)]
 
     def _frames(self, m, fifo):
         """Whole records of the words that are there to frames."""
@@ -311,15 +317,17 @@ class Telemetry(wiring.Component):
         if telemetry.RECORDS["feed"].field("words").offset != 1 or _LONGEST > 15:
             raise ValueError("the length of a record is not where frames look for it")
         m.d.comb += [write.addr.eq(used), write.data.eq(head[:64])]
+        judged, fits = Signal(), Signal()  # whether the record that begins fits is known, a cycle after its first word
         payload = self.o.payload
         free = Signal()
         m.d.comb += [free.eq(~self.o.valid | self.o.ready), read.addr.eq(index - _HEADER_WORDS)]
         with m.FSM():
             with m.State("Collect"):
                 with m.If(have):
-                    with m.If(starts & (used + length > _ROOM)):
+                    m.d.sync += [judged.eq(starts & ~judged), fits.eq(used + length <= _ROOM)]
+                    with m.If(starts & judged & ~fits):
                         m.next = "Send"
-                    with m.Else():
+                    with m.Elif(~starts | judged):
                         m.d.comb += [take.eq(1), write.en.eq(1)]
                         m.d.sync += [used.eq(used + 1), left.eq(Mux(starts, length, left) - 1)]
                         m.d.sync += count.eq(count + starts)
