@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tickgate.sim import cache, clusters, flatten, gates, gating, masks, merging, sinking, verilator
+from tickgate.sim import (
+    cache,
+    clusters,
+    compiling,
+    flatten,
+    gates,
+    gating,
+    masks,
+    merging,
+    narrowing,
+    sinking,
+    verilator,
+)
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.events import TRACES
-from tickgate.sw.spec.sizes import Sizes
+from tickgate.sw.spec.sizes import DEFAULT_SIZE, Sizes, sizes_named
 
 HARNESS = Path(__file__).with_name("harness.cpp")
+_TRAINING = "tickgate.sim.training"  # imports this module
+#: The training run takes a second or two.
+_TRAINING_LIMIT_S = 120.0
 _VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "0", "--noassert", "-Wno-fatal", "-Wno-lint",
              "-Wno-UNOPTFLAT", "-fno-split", "-fno-reorder", "--output-split", "20000", "--prefix", "Vdevice",
              "--top-module", "device", "--Mdir", "obj")  # fmt: skip
@@ -25,8 +42,9 @@ _COMPILE = ("-O2", "-fPIC", "-std=c++17", "-fno-plt", "-DVL_TIME_CONTEXT", "-DVE
 
 def _sources() -> bytes:
     """What of this package decides how a device is built."""
-    parts = (verilator, flatten, gates, masks, merging, sinking, clusters, gating)
-    paths = [Path(part.__file__ or "") for part in parts] + [Path(__file__), Path(__file__).with_name("mac_top.py")]
+    parts = (verilator, flatten, gates, masks, merging, narrowing, sinking, clusters, gating, compiling)
+    paths = [Path(part.__file__ or "") for part in parts]
+    paths += [Path(__file__).with_name(name) for name in ("build.py", "mac_top.py", "training.py")]
     return b"".join(path.read_bytes() for path in paths)
 
 
@@ -79,7 +97,25 @@ def _find_member(root_header: str, memory: Memory) -> str:
     return inside[0]
 
 
-def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool, gmii: bool, cells: bool) -> str:
+_NBA = re.compile(r"^void Vdevice___024root___eval_nba\(.*?^}$", re.MULTILINE | re.DOTALL)
+_ONLY_CLOCK = "if ((1ULL & vlSelfRef.__VnbaTriggered[0U])) {"
+
+
+def _rising(sources: str) -> str:
+    """C++ that evaluates a model, `top`, of which nothing but the clock that rose can start anything.
+
+    Where Verilator wrote it in the usual way, what it does for a rising clock is called without asking what changed.
+    """
+    root = "(top)->rootp"
+    found = _NBA.search(sources)
+    usual = found is not None and found.group().count("if (") == 1 and _ONLY_CLOCK in found.group()
+    if not usual or "___eval_act(" in sources or "___ico_" in sources:
+        return f"Vdevice___024root___eval({root})"
+    triggered = f"{root}->__VnbaTriggered[0U]"
+    return f"({triggered} = 1ULL, Vdevice___024root___eval_nba({root}), {triggered} = 0ULL)"
+
+
+def _ports_header(root_header: str, rising: str, memories: tuple[Memory, ...], waves: bool, gmii: bool) -> str:
     sample = " ".join(
         f"if (top->trace_{stage}___05Fvalid) trace({number}, top->trace_{stage}___05Fpayload, {record.size_bytes});"
         for number, (stage, record) in enumerate(TRACES.items())
@@ -103,19 +139,18 @@ def _ports_header(root_header: str, memories: tuple[Memory, ...], waves: bool, g
         raise RuntimeError("the model keeps no previous value of its clock")
     # The crossings of a MAC have a clock of another name and asynchronous resets, so there the model is evaluated.
     fell = "(top)->eval()" if gmii else f"(top)->rootp->{previous.group(1)} = 0"
-    # What stands around the evaluation is for messages and objects, of which only cells have any.
-    rose = "(top)->eval()" if gmii or waves or cells else "Vdevice___024root___eval((top)->rootp)"
     return "\n".join(
         [
             '#include "Vdevice.h"',
             '#include "Vdevice___024root.h"',
             "void Vdevice___024root___eval(Vdevice___024root* vlSelf);",
+            "void Vdevice___024root___eval_nba(Vdevice___024root* vlSelf);",
             "using Model = Vdevice;",
             f"#define TICKGATE_WAVES {int(waves)}",
             f"enum {{ TRACE_COUNT = {len(TRACES)} }};",
             f"#define SAMPLE_TRACES(top) {sample}",
             f"#define TICKGATE_GMII {int(gmii)}",
-            f"#define CLOCK_ROSE(top) {rose}",
+            f"#define CLOCK_ROSE(top) {rising}",
             f"#define CLOCK_FELL(top) {fell}",
             "#define CLEAR_INPUTS(top) top->i_a___05Fvalid = top->i_b___05Fvalid = top->i_inject___05Fvalid = 0; "
             "top->bus___05Fw_en = top->bus___05Fr_en = 0; top->o_orders___05Fready = top->o_telemetry___05Fready = 0; "
@@ -143,6 +178,41 @@ def _design(sizes: Sizes, waves: bool, faults: frozenset[str], gmii: bool) -> tu
     if waves:  # a waveform is looked at by its hierarchy, and by all of its nets
         return text, memories
     return gating.gated(text, "device"), tuple(memory.flat for memory in memories)
+
+
+def _train(library: Path, sizes: Sizes) -> None:
+    """Runs the training session through a library that counts, in a process of its own.
+
+    Raises
+    ------
+    RuntimeError: it failed; with the last line that it printed.
+    """
+    numbers = [str(n) for n in (sizes.slots, sizes.orders, sizes.levels, sizes.stash)]
+    # These say where a profile goes, of which the compiler would not know.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GCOV_PREFIX")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", _TRAINING, str(library), *numbers],
+            env=kept, capture_output=True, text=True, timeout=_TRAINING_LIMIT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"the training run took longer than {_TRAINING_LIMIT_S:.0f} s") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise RuntimeError(f"the training run ended with status {done.returncode}: {said[-1]}")
+
+
+@functools.cache
+def _tell_untrained(entry: Path) -> None:
+    """Says once of a device that should have a profile and has none that it is slow, and why."""
+    found = entry / compiling.UNTRAINED
+    if found.exists():
+        *_, reason = found.read_text().strip().splitlines()
+        print(
+            f"tickgate: the simulated device is slower than it could be, compiled without a profile: {reason}; "
+            f"remove {entry} to compile it again",
+            file=sys.stderr,
+        )
 
 
 def shared_object(
@@ -180,27 +250,39 @@ def shared_object(
             [str(verilator.bin_folder() / "verilator"), *_VERILATE, *waves_flags, "public.vlt", "device.v"], folder
         )
         obj = folder / "obj"
-        for source in obj.glob("Vdevice___024root__*.cpp"):
-            source.write_text(gating.hinted(source.read_text()))
+        texts = []
+        for source in sorted(obj.glob("Vdevice___024root__*.cpp")):
+            texts.append(gating.hinted(source.read_text()))
+            source.write_text(texts[-1])
         root = (obj / "Vdevice___024root.h").read_text()
-        (obj / "ports.h").write_text(_ports_header(root, memories, waves, gmii, bool(gate_level)))
+        # What stands around the evaluation is for messages and objects, of which only cells have any.
+        rising = "(top)->eval()" if gmii or waves or gate_level else _rising("".join(texts))
+        (obj / "ports.h").write_text(_ports_header(root, rising, memories, waves, gmii))
         shutil.copy(HARNESS, obj / "harness.cpp")
         include = verilator.bin_folder().parent / "include"
         runtime = ["verilated.cpp", "verilated_threads.cpp"] + (["verilated_vcd_c.cpp"] if waves else [])
-        sources = sorted(obj.glob("*.cpp")) + [include / name for name in runtime]
-        flags = [*_COMPILE, f"-DVM_TRACE={int(waves)}", f"-DVM_TRACE_VCD={int(waves)}", "-I.", f"-I{include}",
-                 f"-I{include}/vltstd"]  # fmt: skip
-
-        def compile_one(source: Path) -> str:
-            name = f"{source.stem}.o"
+        flags = (*_COMPILE, f"-DVM_TRACE={int(waves)}", f"-DVM_TRACE_VCD={int(waves)}", "-I.", f"-I{include}",
+                 f"-I{include}/vltstd")  # fmt: skip
+        hot: list[Path] = []
+        cold: list[tuple[Path, tuple[str, ...]]] = [(include / name, ()) for name in runtime]
+        for source in sorted(obj.glob("*.cpp")):
             # Start-up code runs once and is most of the text of deep memories; gates are too many to be optimised.
-            level = ["-O0"] if gate_level or "Slow" in source.stem or "Syms" in source.stem else []
-            verilator.run([compiler, *flags, *level, "-c", str(source), "-o", name], obj)
-            return name
-
-        with ThreadPoolExecutor(max(2, (os.cpu_count() or 2))) as pool:
-            objects = list(pool.map(compile_one, sources))
-        verilator.run([compiler, "-shared", "-o", "../device.so", *objects, "-pthread"], obj)
+            if gate_level or "Slow" in source.stem or "Syms" in source.stem:
+                cold.append((source, ("-O0",)))
+            else:
+                hot.append(source)
+        trains = not (waves or faults or gmii or gate_level) and sizes.orders >= sizes_named(DEFAULT_SIZE).orders
+        reason = compiling.library(
+            compiling.Compilation(compiler, flags, obj),
+            hot,
+            cold,
+            folder / "device.so",
+            (lambda library: _train(library, sizes)) if trains else None,
+        )
+        if reason:
+            (folder / compiling.UNTRAINED).write_text(reason + "\n")
         shutil.rmtree(obj)
 
-    return cache.entry("waves" if waves else "device", key, make) / "device.so"
+    entry = cache.entry("waves" if waves else "device", key, make)
+    _tell_untrained(entry)
+    return entry / "device.so"

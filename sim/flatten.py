@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 NAME = r"\\\S+ |[A-Za-z_][A-Za-z0-9_$]*"
-_TOKEN = re.compile(rf"\d+'s?[bodh][0-9a-fA-FxzXZ?_]+|\d+|\$[a-z]+|({NAME})")
+TOKEN = re.compile(rf"\d+'s?[bodh][0-9a-fA-FxzXZ?_]+|\d+|\$[a-z]+|({NAME})")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _DECLARATION = re.compile(rf"  (input|output|wire|reg) (\[\d+:0\] )?({NAME}) ?(\[\d+:0\])?( ?= ?\S+)?;$")
 _INSTANCE = re.compile(rf"  ({NAME}) ?({NAME}) ?\($")
@@ -28,7 +28,7 @@ class NotUnderstood(ValueError):
 
 def names(text: str) -> Iterator[str]:
     """The names in `text`, without the backslash of escaped ones."""
-    for match in _TOKEN.finditer(text):
+    for match in TOKEN.finditer(text):
         found = match.group(1)
         if found and found not in KEYWORDS:
             yield found.lstrip("\\").rstrip()
@@ -41,7 +41,7 @@ def rename(text: str, known: dict[str, str]) -> str:
         name = (match.group(1) or "").lstrip("\\").rstrip()
         return written(known[name]) if name in known else match.group(0)
 
-    return _TOKEN.sub(replaced, text)
+    return TOKEN.sub(replaced, text)
 
 
 def only_name(text: str) -> str | None:
@@ -216,7 +216,7 @@ def _place(modules: dict[str, Module], module: Module, prefix: str, bound: dict[
             flat.declarations[target] = replace(declaration, port=flat.declarations[target].port)
 
     def renamed(text: str) -> str:
-        return _TOKEN.sub(lambda m: _renamed(m, known), text)
+        return TOKEN.sub(lambda m: _renamed(m, known), text)
 
     for statement in module.statements:
         flat.statements.append(Statement(statement.kind, tuple(renamed(line) for line in statement.lines)))

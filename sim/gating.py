@@ -21,6 +21,7 @@ from itertools import groupby
 from tickgate.sim.clusters import NEVER, Unit, behind_readers, blocks, clusters, together
 from tickgate.sim.flatten import Declaration, Flat, NotUnderstood, Statement, flatten, names, rename, written
 from tickgate.sim.masks import masked
+from tickgate.sim.narrowing import narrowed
 from tickgate.sim.sinking import (
     ASSIGNMENT,
     CLOCK,
@@ -385,4 +386,5 @@ def gated(text: str, top: str) -> str:
     NotUnderstood: Verilog of another form than Yosys writes, or a design that this cannot order.
     """
     flat, _ = masked(flatten(text, top))
+    flat, _ = narrowed(flat)
     return verilog(Gated(assigned(flat, records(flat))).flat(), top)

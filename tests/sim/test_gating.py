@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.build import to_verilog
 from tickgate.gateware.lib.pipe import Pipe
-from tickgate.sim import clusters, flatten, gating, masks, sinking, verilator
+from tickgate.sim import clusters, flatten, gating, masks, narrowing, sinking, verilator
 
 CYCLES = 20000
 DRIVER = """
@@ -46,7 +46,8 @@ int main() {
 
 class Mixed(wiring.Component):
     """A gated pipeline, registers that change places, a memory that two stages write, wide registers, a free counter, a
-    stage that is ready at rest, and an output that depends on an input of its cycle."""
+    stage that is ready at rest, sums of 64 bits with and without their carry, and an output that depends on an input of
+    its cycle."""
 
     valid: In(1)
     a: In(16)
@@ -84,8 +85,11 @@ class Mixed(wiring.Component):
             m.d.sync += [held.eq(self.b ^ left), count.eq(count + self.valid)]
         with m.If(pipe.get("valid", 1)):
             m.d.sync += wide.eq(Cat(pipe.get("product", 1), wide[:68]))
+        long, behind = Signal(64, init=(1 << 64) - 3000), Signal(64)
+        m.d.sync += [long.eq(long + 1), behind.eq(long - wide[:64])]
+        sums = long.xor() ^ behind.xor() ^ (long + wide[:64])[64]
         odd = Signal()
-        m.d.sync += odd.eq((wide & 0x5_0123_4567_89AB_CDEF_0011_2233).xor() ^ (held & 0x8421).xor())
+        m.d.sync += odd.eq((wide & 0x5_0123_4567_89AB_CDEF_0011_2233).xor() ^ (held & 0x8421).xor() ^ sums)
         pipe.put("total", (pipe.get("product", 1) ^ read.data ^ pipe.get("when", 1))[:24], 1)
         m.d.comb += [
             self.o_valid.eq(pipe.get("valid", 2)),
@@ -117,6 +121,8 @@ def run(folder: Path, text: str) -> str:
 
 def units(text: str) -> gating.Gated:
     flat, _ = masks.masked(flatten.flatten(text, "dut"))
+    flat, count = narrowing.narrowed(flat)
+    assert count
     return gating.Gated(sinking.assigned(flat, sinking.records(flat)))
 
 
@@ -145,6 +151,12 @@ def test_an_input_that_raises_no_flag_shows(plain, expected, tmp_path, monkeypat
         self._raised[next(n for n in missed if bits > 1 or n == "valid_1")].clear()
 
     monkeypatch.setattr(gating.Gated, "_number", forgetful)
+    assert run(tmp_path / "wrong", gating.gated(plain, "dut")) != expected
+
+
+def test_a_sum_that_is_too_narrow_shows(plain, expected, tmp_path, monkeypatch):
+    bits = narrowing._bits
+    monkeypatch.setattr(narrowing, "_bits", lambda *of: min(bits(*of), 40))
     assert run(tmp_path / "wrong", gating.gated(plain, "dut")) != expected
 
 
@@ -247,6 +259,38 @@ def test_bits_picked_one_by_one_become_a_mask(picks):
     lines = [statement.lines[0] for statement in flat.statements]
     assert count == picks
     assert ("assign x = y[5:2] & 4'ha | 4'h1;" in lines) == picks
+
+
+SUM = """  reg [69:0] now = 70'h0;
+  wire [69:0] later;
+  wire [69:0] shown;
+  assign later = now + 2'h2;
+  assign q = later[TOP];
+  always @(posedge clk)
+    now <= { now[68:0], a };
+"""
+
+
+@pytest.mark.parametrize(
+    "body, width",
+    [
+        (SUM.replace("TOP", "63:60"), "[63:0] "),
+        (SUM.replace("TOP", "7"), "[7:0] "),
+        (SUM.replace("assign q = later[TOP]", "assign q = later"), "[0:0] "),  # all of it, into one bit
+        (SUM.replace("TOP", "64"), "[69:0] "),
+        (SUM.replace("TOP", "a"), "[69:0] "),
+        (SUM.replace("q = later[TOP]", "q = ^ later"), "[69:0] "),
+        (SUM.replace("TOP", "7").replace("now + 2'h2", "now >> 2'h2"), "[69:0] "),
+        (SUM.replace("TOP", "7").replace("now + 2'h2", "now + 2'h2 >> 1'h1"), "[69:0] "),
+        (SUM.replace("TOP", "7").replace("now + 2'h2", "{ now[1:0], now[69:2] } - now"), "[7:0] "),
+        (SUM.replace("assign q = later[TOP]", "assign { shown[1], q } = later"), "[69:0] "),
+    ],
+)
+def test_a_sum_is_as_wide_as_what_reads_it_takes(body, width):
+    flat, count = narrowing.narrowed(flatten.flatten(module(body), "dut"))
+    assert flat.declarations["later"].width == width
+    assert flat.declarations["now"].width == flat.declarations["shown"].width == "[69:0] "
+    assert count == (width != "[69:0] ")
 
 
 def test_the_compiler_is_told_that_most_flags_are_down():
