@@ -1,5 +1,7 @@
 """The whole device: every stage, composed by the ports they share."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from amaranth.hdl import DomainRenamer, Module
@@ -13,7 +15,6 @@ from tickgate.gateware.itch import Itch
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.inject_port import InjectPort
 from tickgate.gateware.lib.layouts import STATUS, counters, elastic, flow
-from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.orders import Orders
 from tickgate.gateware.readback import Readback
 from tickgate.gateware.registers import Bus, Registers
@@ -54,8 +55,8 @@ class Top(wiring.Component):
     core_clock_hz: told by its register, in kHz.
     status: whether there is an output `status` of `STATUS`, for the lights of a board.
     sampled_telemetry: see `tickgate.gateware.telemetry.Telemetry`; a small part has no room for it.
-    macs: MACs around the device; for each there is an input `counters_mac<n>` of its counters, and registers tell the
-        sums.
+    around: what counts around the device by its name, with the names of its counters in the register map; for each
+        there is an input `counters_<name>`, and registers tell the sums.
     domains: whether each of `PARTS` is in a clock domain of its own, `sync_<part>`, which is around and has the clock
         of `sync`; so a board resets each of them by a register of its own.
     faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
@@ -109,13 +110,13 @@ class Top(wiring.Component):
         core_clock_hz: int = CORE_CLOCK_HZ,
         status: bool = False,
         sampled_telemetry: bool = True,
-        macs: int = 0,
+        around: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         domains: bool = False,
         faults: frozenset[str] = frozenset(),
     ):
         self._sizes, self._trace, self._build_id, self._clock_hz = sizes, trace, build_id, core_clock_hz
         self._sampled, self._domains = sampled_telemetry, domains
-        self._status, self._macs = status, tuple(f"mac{number}" for number in range(macs))
+        self._status, self._around = status, dict(around)
         self._faults = checked_faults(faults, self.FAULTS)
         super().__init__(
             {
@@ -130,7 +131,7 @@ class Top(wiring.Component):
                 "o_telemetry": Out(elastic(FRAME_WORD)),
                 **({"status": Out(STATUS)} if status else {}),
                 **({f"trace_{stage}": Out(flow(record)) for stage, record in TRACES.items()} if trace else {}),
-                **{f"counters_{name}": In(counters(GmiiMac.COUNTERS)) for name in self._macs},
+                **{f"counters_{name}": In(counters(names)) for name, names in self._around.items()},
             }
         )
 
@@ -171,10 +172,9 @@ class Top(wiring.Component):
             self._place(m, name, stages[name])
         feed, itch, book, trigger = (stages[n] for n in ("feed", "itch", "book", "trigger"))
         risk, orders, telemetry = (stages[n] for n in ("risk", "orders", "telemetry"))
-        sources = COUNTER_SOURCES | dict.fromkeys(self._macs, GmiiMac.COUNTERS)
         registers = Registers(
             self._sizes,
-            sources,
+            COUNTER_SOURCES | self._around,
             build_id=self._build_id,
             core_clock_hz=self._clock_hz,
             faults=self._faults_of("registers"),
@@ -233,7 +233,7 @@ class Top(wiring.Component):
                 m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)
             _connect_rows(m, registers, stage)
 
-        for name in self._macs:
+        for name in self._around:
             m.d.comb += getattr(registers, f"counters_{name}").eq(getattr(self, f"counters_{name}"))
         if self._status:
             self._tell(m, registers, stages)

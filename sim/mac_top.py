@@ -30,7 +30,8 @@ class MacTop(wiring.Component):
 
     def __init__(self, sizes: Sizes, *, faults: frozenset[str] = frozenset()):
         of_mac = frozenset(f.removeprefix("mac.") for f in faults if f.startswith("mac."))
-        self._top = Top(sizes, trace=True, macs=1, faults=frozenset(f for f in faults if not f.startswith("mac.")))
+        of_top = frozenset(f for f in faults if not f.startswith("mac."))
+        self._top = Top(sizes, trace=True, around={"mac0": GmiiMac.COUNTERS}, faults=of_top)
         self._mac = GmiiMac(rx_domain="sync", tx_domain="sync", faults=of_mac)
         members = dict(self._top.signature.members.items())
         del members["counters_mac0"]

@@ -13,6 +13,7 @@ from tickgate.gateware.board.mdio import MDC_HZ, PhySetup
 from tickgate.gateware.board.ports import PORTS
 from tickgate.gateware.board.roles import Roles
 from tickgate.gateware.board.uart import bit_cycles, connect_uart
+from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.top import Top
 
 #: What has a clock domain of its own, from the inputs to the outputs: the rest of the board needs no more than `sync`.
@@ -45,6 +46,7 @@ class BoardTop(Elaboratable):
             phy_reset_us=max((phy.reset_us for phy in phys), default=0),
             phy_settle_us=max((phy.settle_us for phy in phys), default=0),
         )
+        macs = [f"mac{number}" for number in range(sum(port.mode != "words" for port in board.ports))]
         m.submodules.device = device = Top(
             board.sizes,
             trace=False,
@@ -52,7 +54,7 @@ class BoardTop(Elaboratable):
             sampled_telemetry=board.sampled_telemetry,
             build_id=self._build_id,
             core_clock_hz=board.core_hz,
-            macs=sum(port.mode != "words" for port in board.ports),
+            around={**dict.fromkeys(macs, GmiiMac.COUNTERS), "roles": Roles.COUNTERS},
             domains=True,
         )
         m.submodules.roles = roles = Roles(board.roles)

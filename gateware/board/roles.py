@@ -10,12 +10,14 @@ from tickgate.gateware.board.arbiter import LIMIT_WORDS, PRIORITY, CopyStore, Po
 from tickgate.gateware.board.bridge import Bridge
 from tickgate.gateware.board.description import ROLES
 from tickgate.gateware.board.filter import Destination, FrameFilter
+from tickgate.gateware.lib.counting import count
 from tickgate.gateware.lib.faults import checked_faults
-from tickgate.gateware.lib.layouts import FRAME, elastic, flow
+from tickgate.gateware.lib.layouts import FRAME, counters, elastic, flow
 from tickgate.gateware.lib.skid import Skid
 from tickgate.sw.spec import net
 from tickgate.sw.spec.control import ETHERTYPE
 from tickgate.sw.spec.events import FRAME_WORD
+from tickgate.sw.spec.registers import BRIDGE_COUNTERS
 
 #: Streams of `tickgate.gateware.top.Top` that are put on ports.
 STREAMS = ("i_a", "i_b", "i_control", "o_orders", "o_copy", "o_control", "o_telemetry")
@@ -33,8 +35,8 @@ class Roles(wiring.Component):
     Whole frames to a unicast or the broadcast address that are not of the device's own EtherType pass: from the order
     port to the host at any length, behind all else; from the host to the order port behind orders, up to `LIMIT_WORDS`,
     so that no order waits for longer. Multicast is the feed's and does not pass. The two ports must not be on one
-    segment: frames would go round for ever. What finds no room or is too long is dropped whole and counted nowhere.
-    With a single port the host is on the segment itself, and what no role claims is dropped.
+    segment: frames would go round for ever. What finds no room or is too long is dropped whole and counted. With a
+    single port the host is on the segment itself, and what no role claims is dropped.
 
     On a port that several roles send on, the order is that of `PRIORITY`. Where orders leave, others' frames are cut at
     `LIMIT_WORDS`. Copies of what left on the order port are sent on the control port where that is another one; on a
@@ -52,12 +54,14 @@ class Roles(wiring.Component):
     i_a, i_b, i_control: Out(flow(FRAME_WORD)), to the device.
     o_orders, o_control, o_telemetry: In(elastic(FRAME_WORD)), from it.
     o_copy: In(flow(FRAME_WORD)), from it.
+    counters: Out(counters(COUNTERS)), of frames between the ports; all 0 where there is a single one.
 
     Raises
     ------
     ValueError: a role that is not known, or without a port; a fault that is not in `FAULTS`.
     """
 
+    COUNTERS = tuple(name for name, _ in BRIDGE_COUNTERS)
     FAULTS = {
         "lines_swapped": "feed line A hears the port of line B, and the other way round",
         "telemetry_first": "telemetry goes before answers",
@@ -69,6 +73,7 @@ class Roles(wiring.Component):
         "punts_cut": "long frames to the host are cut",
         "punts_before_copies": "frames for nobody go to the host before copies of orders",
         "own_type_passed": "frames of the device's own EtherType go to the other port too",
+        "losses_mixed": "frames that are lost between the ports are counted as lost on the other way",
     }
     latency_cycles = {
         ("rx_<n>", "i_a", "word"): (0, 0),
@@ -94,13 +99,15 @@ class Roles(wiring.Component):
                 **{name: Out(flow(FRAME_WORD)) for name in ("i_a", "i_b", "i_control")},
                 **{name: In(elastic(FRAME_WORD)) for name in ("o_orders", "o_control", "o_telemetry")},
                 "o_copy": In(flow(FRAME_WORD)),
+                "counters": Out(counters(self.COUNTERS)),
             }
         )
 
     def attach(self, m, device):
-        """Connects the streams of a device to these."""
+        """Connects the streams of a device to these, and the counters to its input for those of `roles`."""
         for name in STREAMS:
             connect(m, getattr(self, name), getattr(device, name))
+        m.d.comb += device.counters_roles.eq(self.counters)
 
     def elaborate(self, platform):
         m, roles = Module(), self._roles
@@ -130,7 +137,7 @@ class Roles(wiring.Component):
             connect(m, flipped(self.o_copy), copies.i)
             senders["copy"], where["copy"] = copies.o, roles["control"]
         if roles["orders"] != roles["control"]:
-            own = frozenset({"own_type_passed"}) & self._faults
+            own, lost = frozenset({"own_type_passed"}) & self._faults, {}
             for name, source, target, words_max in (
                 ("inject", "control", "orders", None if "host_unlimited" in self._faults else LIMIT_WORDS),
                 ("punt", "orders", "control", None),
@@ -138,6 +145,9 @@ class Roles(wiring.Component):
                 m.submodules[name] = bridge = Bridge(words_max=words_max, faults=own)
                 _hear(m, getattr(self, f"rx_{roles[source]}"), bridge.i)
                 senders[name], where[name] = bridge.o, roles[target]
+                lost[name] = bridge.lost
+            ways = ("inject", "punt") if "losses_mixed" in self._faults else ("punt", "inject")
+            count(m, self.counters, dict(zip(self.COUNTERS, (lost[name] for name in ways), strict=True)))
         order = list(PRIORITY)
         for fault, first, second in (
             ("telemetry_first", "control", "telemetry"),

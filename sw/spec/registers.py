@@ -53,9 +53,9 @@ class Register:
 #: Written to `arm` to clear the kill switch: "ARM!" in ASCII, so that no stray write re-arms.
 ARM_KEY = 0x41524D21
 #: Counts the changes of the map; a host and a device that differ tell by it who is older.
-MAP_VERSION = 4
+MAP_VERSION = 5
 #: The hash of every version so far.
-MAP_HISTORY = {1: 0x277D1BF4, 2: 0x3F4CDD47, 3: 0x55E36D3F, 4: 0x395750A4}
+MAP_HISTORY = {1: 0x277D1BF4, 2: 0x3F4CDD47, 3: 0x55E36D3F, 4: 0x395750A4, 5: 0xE69E980E}
 ADDRESS_BITS = 12
 #: Where the latency histograms begin; below are all other registers.
 HISTOGRAMS_AT = 0x800
@@ -104,6 +104,12 @@ _CONTROL = (
 #: What a device tells of itself to a host that says hello: the first registers of the map, one word each.
 IDENTITY = tuple(name for name, *_ in _IDENTITY[:-1])
 
+#: Counters of what passes between the ports of a board, by name, with what each counts.
+BRIDGE_COUNTERS = (
+    ("bridge_to_host_lost", "good frames from the order port to the host that found no room"),
+    ("bridge_from_host_lost", "good frames from the host to the order port that were too long, or found no room"),
+)
+
 #: Counters of single events, beside one for each Drop, Anomaly and Reason.
 EVENT_COUNTERS = (
     ("frames", "frames that began on a feed line"),
@@ -136,6 +142,7 @@ EVENT_COUNTERS = (
     ("control_stale", "control requests that were neither the next nor the last one"),
     ("control_busy", "frames on the control role that came while another was under way"),
     *mac.COUNTERS,
+    *BRIDGE_COUNTERS,
 )
 
 #: Bit of the first row in `commit_group`.

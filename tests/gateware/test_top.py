@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tickgate.gateware import build
+from tickgate.gateware.board.roles import Roles
 from tickgate.gateware.lib.layouts import counters
 from tickgate.gateware.mac.mac import GmiiMac
 from tickgate.gateware.top import COUNTER_SOURCES, Top
@@ -47,14 +48,17 @@ def test_top_for_hardware_holds_no_fault_hook(plain):
 def test_top_counts_everything_that_the_register_map_names():
     counted = {name for names in COUNTER_SOURCES.values() for name in names}
     inactive = {f"reject_{(reason.name or '').lower()}" for reason in Reason if not reason & ACTIVE_REASONS}
-    assert counted | set(GmiiMac.COUNTERS) == set(counter_names()) - inactive
+    assert counted | set(GmiiMac.COUNTERS) | set(Roles.COUNTERS) == set(counter_names()) - inactive
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_top_takes_the_counters_of_the_macs_around_it():
-    members = Top(SIZES, macs=2).signature.members
+def test_top_takes_the_counters_of_what_is_around_it():
+    around = {"mac0": GmiiMac.COUNTERS, "mac1": GmiiMac.COUNTERS, "roles": Roles.COUNTERS}
+    members = Top(SIZES, around=around).signature.members
     gc.collect()
-    assert members["counters_mac0"].shape == members["counters_mac1"].shape == counters(GmiiMac.COUNTERS)
+    assert {name: members[f"counters_{name}"].shape for name in around} == {
+        name: counters(names) for name, names in around.items()
+    }
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

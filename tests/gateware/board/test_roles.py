@@ -26,7 +26,8 @@ class Behind(wiring.Component):
     """The device behind its roles."""
 
     def __init__(self, roles):
-        self.roles, self.device = Roles(roles), Top(SIZES, trace=False, core_clock_hz=100_000_000)
+        around = {"roles": Roles.COUNTERS}
+        self.roles, self.device = Roles(roles), Top(SIZES, trace=False, core_clock_hz=100_000_000, around=around)
         super().__init__({})
 
     def elaborate(self, platform):
@@ -68,8 +69,7 @@ def simulate(dut, testbench):
 @pytest.mark.parametrize("roles", (ONE, TWO), ids=("one port", "two ports"))
 def test_host_reads_the_device_over_the_control_port_and_feeds_are_counted_by_line(roles):
     dut, came = Behind(roles), {0: [b""], 1: [b""]}
-    counter = BY_NAME["frames"].offset
-    clock = BY_NAME["core_clock_khz"].offset
+    asked = ("frames", "core_clock_khz", "bridge_to_host_lost", "bridge_from_host_lost")
 
     async def testbench(ctx):
         ports = sorted(set(roles.values()))
@@ -85,14 +85,15 @@ def test_host_reads_the_device_over_the_control_port_and_feeds_are_counted_by_li
                         came[number].append(b"")
 
         host = getattr(dut.roles, f"rx_{roles['control']}")
-        feed = frame_of(MULTICAST, IPV4)
+        feed, long = frame_of(MULTICAST, IPV4), frame_of(UNICAST, IPV4, 8 * LIMIT_WORDS + 1)
         await send(ctx, host, control.encode(Operation.HELLO, 7, 1), look)
         for number in ports:
             await send(ctx, getattr(dut.roles, f"rx_{number}"), feed, look)
+        await send(ctx, host, long, look)
         for _ in range(100):
             look()
             await ctx.tick()
-        await send(ctx, host, control.encode(Operation.READ, 7, 2, ((counter, 0), (clock, 0))), look)
+        await send(ctx, host, control.encode(Operation.READ, 7, 2, [(BY_NAME[name].offset, 0) for name in asked]), look)
         for _ in range(100):
             look()
             await ctx.tick()
@@ -100,11 +101,12 @@ def test_host_reads_the_device_over_the_control_port_and_feeds_are_counted_by_li
     simulate(dut, testbench)
     answers = [control.decode(f) for f in came[roles["control"]] if control.is_control(f)]
     assert [a.operation for a in answers] == [Operation.HELLO, Operation.READ]
-    frames, khz = (value for _, value in answers[1].entries)
+    frames, khz, *lost = (value for _, value in answers[1].entries)
     assert khz == 100_000
-    # Every frame of line A's port began on it, the host's own two where that is the host's port too; line B hears what
-    # may be a feed's.
-    assert frames == (2 if roles is TWO else 3)
+    # Every frame of line A's port began on it, the host's own three where that is the host's port too; line B hears
+    # what may be a feed's.
+    assert frames == (2 if roles is TWO else 4)
+    assert lost == ([0, 1] if roles is TWO else [0, 0])
     if roles is TWO:
         assert came[0] == [b""]
 
@@ -204,16 +206,19 @@ class Wire:
     -------
     came: (frame, error, cycle of its first word) by port.
     taken: the cycle in which the first word of each frame from the device was taken, by stream.
+    counters: those of the roles in the end.
+
+    Nothing leaves on the ports in `busy`.
     """
 
-    def __init__(self, roles, into, faults=frozenset(), cycles=600, gap=3):
+    def __init__(self, roles, into, faults=frozenset(), cycles=600, gap=3, busy=()):
         self.dut = Roles(roles, faults=faults)
         self.came, self.taken = {0: [], 1: []}, {name: [] for name in into}
         self._into = {
             name: [word for start, frame, error in frames for word in [start, *words(frame, error), *[None] * gap]]
             for name, frames in into.items()
         }
-        self._ports, self._cycles = sorted(set(roles.values())), cycles
+        self._ports, self._cycles, self._busy = sorted(set(roles.values())), cycles, busy
         simulate(self.dut, self._run)
 
     async def _run(self, ctx):
@@ -231,8 +236,8 @@ class Wire:
                     ctx.set(stream.payload, word)
             for number in self._ports:
                 out = getattr(self.dut, f"tx_{number}")
-                ctx.set(out.ready, 1)
-                if ctx.get(out.valid):
+                ctx.set(out.ready, number not in self._busy)
+                if ctx.get(out.valid) and number not in self._busy:
                     begun[number] = begun[number] if parts[number] else cycle
                     word = out.payload
                     parts[number] += ctx.get(word.data).to_bytes(8, "little")[: ctx.get(word.count)]
@@ -253,6 +258,7 @@ class Wire:
             await ctx.tick()
             for script in moved:
                 script.pop(0)
+        self.counters = {name: ctx.get(self.dut.counters[name]) for name in Roles.COUNTERS}
 
     def frames(self, port):
         """Frames that left there; a bad one is told apart."""
@@ -263,7 +269,7 @@ def test_frames_for_nobody_go_to_the_host_and_its_own_to_the_order_port():
     """Each kind of destination and EtherType, both ways, good and bad; both at once."""
     rng = random.Random(1)
     into = {"rx_0": [], "rx_1": []}
-    due = {0: [], 1: []}
+    due, lost = {0: [], 1: []}, 0
     for port, frames in (("rx_0", into["rx_0"]), ("rx_1", into["rx_1"])):
         for number in range(40):
             destination, ethertype = rng.choice((UNICAST, BROADCAST, MULTICAST)), rng.choice((IPV4, TAGGED, ARP, OWN))
@@ -271,20 +277,34 @@ def test_frames_for_nobody_go_to_the_host_and_its_own_to_the_order_port():
             frame = frame_of(destination, ethertype, rng.choice((60, 110, 128, 129, 300, 1514)), number + 1)
             frames.append((0, frame, error))
             limit = 1514 if port == "rx_0" else 8 * LIMIT_WORDS
-            if not error and destination != MULTICAST and ethertype != OWN and len(frame) <= limit:
-                due[1 if port == "rx_0" else 0].append(frame)
+            if not error and destination != MULTICAST and ethertype != OWN:
+                lost += len(frame) > limit
+                if len(frame) <= limit:
+                    due[1 if port == "rx_0" else 0].append(frame)
     wire = Wire(TWO, into, cycles=6000)
-    assert min(len(due[0]), len(due[1])) > 5
+    assert min(len(due[0]), len(due[1]), lost) > 5
     assert [wire.frames(port) for port in (0, 1)] == [due[0], due[1]]
+    assert wire.counters == {"bridge_to_host_lost": 0, "bridge_from_host_lost": lost}
+    wire = Wire(TWO, into, frozenset({"losses_mixed"}), cycles=6000)
+    assert wire.counters == {"bridge_to_host_lost": lost, "bridge_from_host_lost": 0}
     wire = Wire(TWO, into, frozenset({"own_type_passed"}), cycles=6000)
     assert wire.frames(0) != due[0] and wire.frames(1) != due[1]
     wire = Wire(TWO, into, frozenset({"host_unlimited"}), cycles=6000)
     assert wire.frames(0) != due[0] and any(frame.startswith(b"bad ") for frame in wire.frames(0))
 
 
+@pytest.mark.parametrize(("port", "counter"), list(enumerate(Roles.COUNTERS)))
+def test_frames_for_a_port_that_stays_busy_are_counted_once_there_is_no_room(port, counter):
+    """Frames have 16 words; 511 are kept, and the first ones stand in registers behind the memory."""
+    frames = [(0, frame_of(UNICAST, IPV4, 128, number), 0) for number in range(60)]
+    wire = Wire(TWO, {f"rx_{port}": frames}, cycles=1200, busy=(0, 1))
+    assert wire.counters == dict.fromkeys(Roles.COUNTERS, 0) | {counter: 60 - (511 + 2) // 16}
+
+
 def test_one_port_bridges_nothing():
     frame = frame_of(UNICAST, IPV4)
-    assert Wire(ONE, {"rx_0": [(0, frame, 0)]}, cycles=100).frames(0) == []
+    wire = Wire(ONE, {"rx_0": [(0, frame, 0)]}, cycles=100)
+    assert wire.frames(0) == [] and wire.counters == dict.fromkeys(Roles.COUNTERS, 0)
 
 
 def test_bridged_frames_take_as_long_as_the_table_says():
