@@ -411,6 +411,8 @@ class Feed(wiring.Component):
             kind = kind | Mux(due, Const(notice.value, 3), 0)
         return SimpleNamespace(
             due=gap | mark | sync | fcs_due | session_due,
+            # What must be the case for one to be due, of registers alone.
+            may_be_due=packet.gap_slot | (s.valid & (is_one | (mark_here & pending))) | fcs_due | session_due,
             fcs=fcs_due,
             kind=kind,
             # No message begins where a gap may be told: the place of the word tells which number is meant.
@@ -478,7 +480,8 @@ class Feed(wiring.Component):
             valid.eq(held_valid | either),
             held_valid.eq(Mux(held_valid, either, both)),
         ]
-        with m.If(held_valid | either):
+        # Loaded wherever there may be one: what enables so many registers is known early.
+        with m.If(held_valid | (marks.end_word & notice.fresh) | notice.may_be_due):
             m.d.sync += [
                 record.eq(Mux(held_valid, held.as_value(), first)),
                 held.eq(Mux(held_valid, first, news.as_value())),

@@ -10,6 +10,7 @@ from tickgate.gateware.lib.counting import counter
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.fifo import Elasticity
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow, layout
+from tickgate.gateware.lib.logic import encoded
 from tickgate.sw.spec import itch
 from tickgate.sw.spec.events import EVENT, FEED_WORD, ITCH_TRACE, NO_SLOT, EventKind, ItchStatus, Notice
 from tickgate.sw.spec.normalise import ANY, RULES
@@ -25,8 +26,9 @@ _FIELDS = ("reference", "new_reference", "quantity", "price_e4", "side")
 _HEADER_BYTES = 3  # type and locate
 _WORDS = 7  # words of a message whose number is told apart
 
-#: A message or notice on its way to trace and buffer: the event, and what became of it.
-_RECORD = data.StructLayout({"event": layout(EVENT), "status": 3, "itch_type": 8})
+#: A message or notice on its way to trace and buffer: the event, what became of it (a bit for each `ItchStatus`), and
+#: whether anything of it goes to the book.
+_RECORD = data.StructLayout({"event": layout(EVENT), "became": len(ItchStatus), "leaves": 1, "itch_type": 8})
 
 
 def _field_offsets():
@@ -117,8 +119,7 @@ class Itch(wiring.Component):
         rotated = self._rotate(m)
         kept, stamp, head = self._capture(m, rotated)
         slot = self._slots(m, head)
-        record, valid = self._normalise(m, rotated, kept, stamp, head, slot)
-        self._leave(m, record, valid)
+        self._leave(m, *self._normalise(m, rotated, kept, stamp, head, slot))
         return m
 
     def _rotate(self, m):
@@ -251,8 +252,8 @@ class Itch(wiring.Component):
 
     def _normalise(self, m, rotated, kept, stamp, head, slot):
         """Stage 3: the record of the message that ended, and the one of a notice, which may have to wait."""
-        ends, notice, notice_seq, notice_stamp = Signal(), Signal(3), Signal(64), Signal(64)
-        m.d.sync += [ends.eq(rotated.ends), notice.eq(rotated.notice)]
+        ends, told, notice, notice_seq, notice_stamp = Signal(), Signal(), Signal(3), Signal(64), Signal(64)
+        m.d.sync += [ends.eq(rotated.ends), told.eq(rotated.notice != Notice.NONE), notice.eq(rotated.notice)]
         with m.If(rotated.notice != Notice.NONE):
             m.d.sync += [notice_seq.eq(rotated.notice_seq), notice_stamp.eq(rotated.stamp)]
         types = head.types
@@ -262,14 +263,14 @@ class Itch(wiring.Component):
         wrong = head.known & ~head.right
         subscribed = every | slot.found
         m.d.comb += message.itch_type.eq(head.type_byte)
-        with m.If(~head.known):
-            m.d.comb += message.status.eq(ItchStatus.UNKNOWN_TYPE)
-        with m.Elif(wrong):
-            m.d.comb += message.status.eq(ItchStatus.WRONG_LENGTH)
-        with m.Elif(~subscribed):
-            m.d.comb += message.status.eq(ItchStatus.UNSUBSCRIBED)
-        with m.Else():
-            m.d.comb += message.status.eq(ItchStatus.EVENT)
+        fits = head.known & head.right
+        m.d.comb += [
+            message.became[ItchStatus.UNKNOWN_TYPE].eq(~head.known),
+            message.became[ItchStatus.WRONG_LENGTH].eq(wrong),
+            message.became[ItchStatus.UNSUBSCRIBED].eq(fits & ~subscribed),
+            message.became[ItchStatus.EVENT].eq(fits & subscribed),
+            message.leaves.eq(wrong | (fits & subscribed)),
+        ]
 
         kind = Const(0, 4)
         for value in EventKind:
@@ -288,29 +289,36 @@ class Itch(wiring.Component):
         self._fields(m, event, types, kept)
         self._state(m, event, types, kept)
         m.d.comb += [
-            news.status.eq(ItchStatus.NOTICE),
+            news.became[ItchStatus.NOTICE].eq(1),
+            news.leaves.eq(1),
             news.event.notice.eq(notice),
             news.event.seq.eq(notice_seq),
             news.event.stamp.eq(notice_stamp),
         ]
 
-        told = notice != Notice.NONE
         both, either = ends & told, ends | told
         order = (news, message) if "notice_first" in self._faults else (message, news)
         chosen = told if "notice_first" in self._faults else ends
         first = Mux(chosen, order[0].as_value(), order[1].as_value())
         held, held_valid = Signal(_RECORD), Signal()
         record, valid = Signal(_RECORD), Signal()
+        # What decides about the record stands in registers of its own, which tell nothing where there is no record.
+        became, leaves = Signal(len(ItchStatus)), Signal()
+        following = data.View(_RECORD, Mux(held_valid, held.as_value(), first))
         m.d.sync += [
             valid.eq(held_valid | either),
             held_valid.eq(Mux(held_valid, either, both)),
+            became.eq(0),
+            leaves.eq(0),
         ]
         with m.If(held_valid | either):
             m.d.sync += [
-                record.eq(Mux(held_valid, held.as_value(), first)),
+                record.eq(following),
                 held.eq(Mux(held_valid, first, order[1].as_value())),
+                became.eq(following.became),
+                leaves.eq(following.leaves),
             ]
-        return record, valid
+        return record.event, record.itch_type, valid, became, leaves
 
     def _fields(self, m, event, types, kept):
         """Each event field from the place where the type has it."""
@@ -344,23 +352,18 @@ class Itch(wiring.Component):
             bits = bits | Mux(types[code], change_bits, 0)
         m.d.comb += [event.state_op.eq(op), event.state_bits.eq(bits)]
 
-    def _leave(self, m, record, valid):
+    def _leave(self, m, found, itch_type, valid, became, leaves):
         """Trace and counters of the record, and its event into the buffer."""
-        status = {value: Signal(name=f"is_{value.name.lower()}") for value in ItchStatus}
-        m.d.comb += [bit.eq(valid & (record.status == value)) for value, bit in status.items()]
-        is_event, is_wrong, is_notice = (
-            status[value] for value in (ItchStatus.EVENT, ItchStatus.WRONG_LENGTH, ItchStatus.NOTICE)
-        )
+        is_event, is_notice = became[ItchStatus.EVENT], became[ItchStatus.NOTICE]
         event = Signal(layout(EVENT))
-        everything = is_wrong | is_notice
-        m.d.comb += event.eq(Mux(is_event, record.event.as_value(), 0))
-        m.d.comb += [event.seq.eq(record.event.seq), event.stamp.eq(record.event.stamp)]
-        with m.If(everything):
+        m.d.comb += event.eq(Mux(is_event, found.as_value(), 0))
+        m.d.comb += [event.seq.eq(found.seq), event.stamp.eq(found.stamp)]
+        with m.If(is_notice | became[ItchStatus.WRONG_LENGTH]):
             m.d.comb += [event.kind.eq(EventKind.NOTICE), event.every_slot.eq(1)]
-            m.d.comb += event.notice.eq(Mux(is_notice, record.event.notice, Notice.NONE))
+            m.d.comb += event.notice.eq(Mux(is_notice, found.notice, Notice.NONE))
 
         m.submodules.buffer = buffer = self._buffer
-        m.d.comb += [buffer.i.payload.eq(event), buffer.i.valid.eq(is_event | everything)]
+        m.d.comb += [buffer.i.payload.eq(event), buffer.i.valid.eq(leaves)]
         wiring.connect(m, buffer.o, wiring.flipped(self.o))
         m.d.comb += self.event_overflow.eq(buffer.lost)
 
@@ -370,8 +373,8 @@ class Itch(wiring.Component):
         m.d.comb += [
             self.trace.valid.eq(valid),
             trace.cycle.eq(clock),
-            trace.itch_type.eq(Mux(is_notice, 0, record.itch_type)),
-            trace.status.eq(record.status),
+            trace.itch_type.eq(Mux(is_notice, 0, itch_type)),
+            trace.status.eq(encoded(became)),
             trace.slot.eq(Mux(is_event & ~event.every_slot, event.slot, NO_SLOT)),
             trace.side.eq(Cat(event.side, event.bad_side)),
         ]
@@ -385,5 +388,5 @@ class Itch(wiring.Component):
             strict=True,
         ):
             number = counter(m, self.counters, name)
-            with m.If(status[value]):
+            with m.If(became[value]):
                 m.d.sync += number.eq(number + 1)

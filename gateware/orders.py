@@ -7,7 +7,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.lib.counting import counter
+from tickgate.gateware.lib.counting import count
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.inject import InjectStore
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow, layout
@@ -402,18 +402,18 @@ class Orders(wiring.Component):
             held = Signal()
             m.d.sync += held.eq(self.o.valid & ~self.o.ready)
             counted = ends & ~held
-        for name, event in (
-            ("orders", counted & self.is_order & ("poison_counts" in self._faults or ~self.word.error)),
-            ("orders_poisoned", poisoned),
-            ("intents_void", self.voided),
-            ("injects", ends & ~self.is_order),
-            ("intents_killed", self.dropped & ~self.voided),
-            ("completed_after_kill", ends & self.is_order & ~self.word.error & (struck | self.kill)),
-        ):
-            pulse, value = Signal(name=f"{name}_pulse"), counter(m, self.counters, name)
-            m.d.sync += pulse.eq(event)
-            with m.If(pulse):
-                m.d.sync += value.eq(value + 1)
+        count(
+            m,
+            self.counters,
+            {
+                "orders": counted & self.is_order & ("poison_counts" in self._faults or ~self.word.error),
+                "orders_poisoned": poisoned,
+                "intents_void": self.voided,
+                "injects": ends & ~self.is_order,
+                "intents_killed": self.dropped & ~self.voided,
+                "completed_after_kill": ends & self.is_order & ~self.word.error & (struck | self.kill),
+            },
+        )
 
         trace = self.trace.payload
         begun = Mux(self.dropped, Mux(self.voided, OrderItem.VOID, OrderItem.KILLED), OrderItem.ORDER)

@@ -15,7 +15,7 @@ from tickgate.sw.spec.registers import ADDRESS_BITS, BY_NAME
 from tickgate.sw.spec.rows import ROWS
 from tickgate.sw.spec.sizes import Sizes
 
-#: Cycles that the choice of a word takes; the rest of `READ_CYCLES` is waited for.
+#: Cycles that the choice of a word takes; the address waits for the rest of `READ_CYCLES`.
 _OWN_CYCLES = 3
 
 
@@ -76,15 +76,14 @@ class Readback(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        address = Signal(ADDRESS_BITS - 2)
-        m.d.sync += address.eq(self.addr[2:])
+        address = self.addr[2:]
+        for step in range(1 + READ_CYCLES - _OWN_CYCLES):
+            late = Signal(ADDRESS_BITS - 2, name=f"address_{step}")
+            m.d.sync += late.eq(address)
+            address = late
         found = [self._row(m, record, selector, address) for record, selector in ROWS]
         data = Signal(32, name="chosen_row", reset_less=True)
         m.d.sync += data.eq(reduce(or_, found))
-        for step in range(READ_CYCLES - _OWN_CYCLES):
-            late = Signal(32, name=f"late_{step}", reset_less=True)
-            m.d.sync += late.eq(data)
-            data = late
         m.d.comb += self.r_data.eq(data)
         return m
 

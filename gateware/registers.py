@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -19,7 +19,11 @@ from tickgate.sw.spec.version import release_word
 
 #: Words that one step of a read gathers.
 GROUP = 8
-READ_CYCLES = 4
+READ_CYCLES = 5
+#: Bits of the parts in which an address, without its two lowest bits, is decoded: four gates' inputs with the enable.
+_ADDRESS_PARTS = (3, 3, 4)
+#: From a write to what it does, but for the kill switch and the heartbeat, which act in the next cycle.
+WRITE_CYCLES = 2
 
 
 class Bus(wiring.Signature):
@@ -48,11 +52,13 @@ class Bus(wiring.Signature):
 class Registers(wiring.Component):
     """The register bank of `tickgate.sw.spec.registers`.
 
-    A write acts in the next cycle: `kill` is high in the cycle after any write to its register and stays so until the
-    key is written to `arm`. A commit leaves in the cycle after its write, with the shadows as they were at the write.
-    Several rows leave in the same cycle after a write to `commit_group`. Writes may come in every cycle. A read is
-    answered after `READ_CYCLES` cycles; reads may come in every cycle. What has no register, what is write only, and
-    what `tickgate.gateware.readback` answers, reads 0.
+    `kill` is high in the cycle after any write to its register and stays so until the key is written to `arm`. Every
+    other write acts `WRITE_CYCLES` cycles later: the address is decoded in parts first, because the word that it means
+    may be far away on the device. So writes act in the order in which they come, and none of them after a later
+    kill. A commit leaves with the shadows as they were at its write. Several rows leave in the same cycle after a
+    write to `commit_group`. Writes may come in every cycle. A read is answered after `READ_CYCLES` cycles and sees
+    the writes before it; reads may come in every cycle; `now` is that of the cycle behind the read. What has no register, what is write only, and what
+    `tickgate.gateware.readback` answers, reads 0.
 
     Heartbeat: with a limit of L cycles, 2 or more, `kill` is high L cycles after the last write to `heartbeat` or to
     the limit, and arming has no effect until one of them is written again.
@@ -97,10 +103,11 @@ class Registers(wiring.Component):
     }
     latency_cycles = {
         ("bus", "kill", "write"): (1, 1),
-        ("bus", "clear", "write"): (1, 1),
+        ("bus", "kill", "arm"): (WRITE_CYCLES, WRITE_CYCLES),
+        ("bus", "clear", "write"): (WRITE_CYCLES, WRITE_CYCLES),
         ("bus__r_en", "bus__r_valid", "read"): (READ_CYCLES, READ_CYCLES),
-        **{("bus", f"cfg_{row}", "commit"): (1, 1) for row in ROW_PORTS},
-        **{("bus", f"cfg_{row}", "shadow"): (1, 1) for row in ROW_PORTS},
+        **{("bus", f"cfg_{row}", "commit"): (WRITE_CYCLES, WRITE_CYCLES) for row in ROW_PORTS},
+        **{("bus", f"cfg_{row}", "shadow"): (WRITE_CYCLES, WRITE_CYCLES) for row in ROW_PORTS},
     }
     COUNTERS: tuple[str, ...] = ()
 
@@ -145,6 +152,7 @@ class Registers(wiring.Component):
         m = Module()
         m.d.sync += self.now.eq(self.now + 1)
         m.d.comb += self.armed.eq(~self.kill)
+        self._decode(m)
         self._heartbeat(m)
         self._write(m)
         self._rows(m)
@@ -154,6 +162,28 @@ class Registers(wiring.Component):
     def _hit(self, name: str, word: int = 0):
         """The bus writes this word of the register in this cycle."""
         return self.bus.w_en & (self.bus.addr == BY_NAME[name].offset + 4 * word)
+
+    def _decode(self, m):
+        """What the bus did in the cycle before: a bit for each value of each part of the address."""
+        self._wrote_any, self._asked = Signal(), Signal()
+        self._data = Signal(32, reset_less=True)
+        m.d.sync += [self._wrote_any.eq(self.bus.w_en), self._asked.eq(self.bus.r_en)]
+        with m.If(self.bus.w_en):
+            m.d.sync += self._data.eq(self.bus.w_data)
+        self._parts, low = [], 2
+        for bits in _ADDRESS_PARTS:
+            part = Signal(1 << bits, name=f"address_{low}")
+            m.d.sync += part.eq(1 << self.bus.addr[low : low + bits])
+            self._parts.append((part, low))
+            low += bits
+
+    def _is(self, address: int):
+        """Whether it was this address."""
+        return reduce(and_, (part[address >> low & len(part) - 1] for part, low in self._parts))
+
+    def _wrote(self, name: str, word: int = 0):
+        """The bus wrote this word of the register in the cycle before; what it wrote is `_data`."""
+        return self._wrote_any & self._is(BY_NAME[name].offset + 4 * word)
 
     def _heartbeat(self, m):
         """Whether the host's sign of life is overdue."""
@@ -168,28 +198,27 @@ class Registers(wiring.Component):
             m.d.sync += [left.eq(self._limit - 1), runs.eq(self._limit != 0), self._lost.eq(0)]
         with m.If(self._hit("heartbeat_limit_cycles")):
             m.d.sync += [left.eq(self.bus.w_data - 1), runs.eq(self.bus.w_data != 0), self._lost.eq(0)]
+            m.d.sync += self._limit.eq(self.bus.w_data)
 
     def _write(self, m):
-        data = self.bus.w_data
-        key = data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
-        with m.If(self._hit("arm") & key):
+        key = self._data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
+        with m.If(self._wrote("arm") & key):
             m.d.sync += self.kill.eq(0)
         with m.If(self._hit("kill") | self._overdue | self._lost):
             m.d.sync += self.kill.eq(1)
-        m.d.sync += self.clear.eq(self._hit("clear"))
+        m.d.sync += self.clear.eq(self._wrote("clear"))
         self._scratch = Signal(32)
         for name, register in (
             ("scratch", self._scratch),
             ("telemetry_mask", self.telemetry_mask),
             ("telemetry_every", self.telemetry_every),
-            ("heartbeat_limit_cycles", self._limit),
             ("row_select", self.row_select),
         ):
-            with m.If(self._hit(name)):
-                m.d.sync += register.eq(data)
+            with m.If(self._wrote(name)):
+                m.d.sync += register.eq(self._data)
 
     def _rows(self, m):
-        group = self._hit("commit_group")
+        group = self._wrote("commit_group")
         for number, (short, record) in enumerate(ROW_PORTS.items()):
             port = getattr(self, f"cfg_{short}")
             shadow = Signal(layout(record), name=f"shadow_{short}")
@@ -198,17 +227,17 @@ class Registers(wiring.Component):
                 target = shadow[f.name]
                 for word in range(BY_NAME[f"{short}_{f.name}"].words):
                     part = target[32 * word : 32 * word + 32]
-                    with m.If(self._hit(f"{short}_{f.name}", word)):
-                        m.d.sync += part.eq(self.bus.w_data)
+                    with m.If(self._wrote(f"{short}_{f.name}", word)):
+                        m.d.sync += part.eq(self._data)
             chosen = Signal(name=f"grouped_{short}")
-            m.d.comb += chosen.eq(group & self.bus.w_data[spec.GROUP_ROWS_AT + number])
+            m.d.comb += chosen.eq(group & self._data[spec.GROUP_ROWS_AT + number])
             if "group_in_turn" in self._faults and number % 2:
                 later = Signal(name=f"later_{short}")
                 m.d.sync += later.eq(chosen)
                 chosen = later
-            commit = self._hit(f"{short}_commit") | chosen
+            commit = self._wrote(f"{short}_commit") | chosen
             # A group names slot and side; a row that is a slot's takes the slot of it.
-            select = Mux(chosen, self.bus.w_data[:7] >> (ROWS[number][1] == "slot"), self.bus.w_data)
+            select = Mux(chosen, self._data[:7] >> (ROWS[number][1] == "slot"), self._data)
             if "commit_late" in self._faults:
                 slow, kept = Signal(), Signal(len(port.select))
                 m.d.sync += [slow.eq(commit), kept.eq(select)]
@@ -234,7 +263,7 @@ class Registers(wiring.Component):
         seen_clearing = Signal()
         with m.If(self.clearing):
             m.d.sync += seen_clearing.eq(1)
-        with m.If(self.bus.r_en & (self.bus.addr == BY_NAME["now"].offset)):
+        with m.If(self._asked & self._is(BY_NAME["now"].offset)):
             m.d.sync += latched.eq(self.now[32:])
         status = Cat(self.armed, self.clearing, self.mark_pending, self.session_open, seen_clearing, self._lost)
         low = Signal(32)
@@ -251,7 +280,7 @@ class Registers(wiring.Component):
             "size_stash": [Const(sizes.stash, 32)],
             "scratch": [self._scratch],
             "status": [status],
-            # The word as it was in the cycle of the read; the rest of the tree samples one cycle later.
+            # The word as it was when the high one was latched, a cycle before the tree samples.
             "now": [low, self.now[32:] if "high_word_runs" in self._faults else latched],
             "telemetry_mask": [self.telemetry_mask],
             "telemetry_every": [self.telemetry_every],
@@ -268,9 +297,9 @@ class Registers(wiring.Component):
         for name, words in values.items():
             for word, value in enumerate(words):
                 leaves[BY_NAME[name].offset // 4 + word] = value
-        address = Signal(ADDRESS_BITS - 2)
+        before, address = Signal(ADDRESS_BITS - 2), Signal(ADDRESS_BITS - 2)
         asked = Signal()
-        m.d.sync += [address.eq(self.bus.addr[2:]), asked.eq(self.bus.r_en)]
+        m.d.sync += [before.eq(self.bus.addr[2:]), address.eq(before), asked.eq(self._asked)]
         m.d.comb += self.bin_select.eq(address[:8])
 
         # Histogram words come from telemetry one cycle after `address`, beside the first step of the tree.
@@ -281,14 +310,14 @@ class Registers(wiring.Component):
         m.d.sync += [is_bin.eq(inside), exists.eq(~past)]
         counted = Mux(exists, self.bin_count, 0)
 
-        # A bit a word says in the next cycle whether it is the one: no decoder reaches all over the map.
+        # A bit a word says whether it is the one: no decoder reaches all over the map.
         parts = []
         for at, value in leaves.items():
             chosen = Signal(name=f"chosen_{at}")
-            with m.If(self.bus.r_en):
-                m.d.sync += chosen.eq(self.bus.addr[2:] == at)
+            with m.If(self._asked):
+                m.d.sync += chosen.eq(self._is(4 * at))
             parts.append(Mux(chosen, value, 0))
-        depth, valid = 1, asked
+        depth, valid = 2, asked
         while len(parts) > 1:
             gathered = []
             for at in range(0, len(parts), GROUP):
@@ -298,7 +327,7 @@ class Registers(wiring.Component):
                 gathered.append(out)
             passed = Signal(name=f"asked_{depth}")
             m.d.sync += passed.eq(valid)
-            if depth > 1:
+            if depth > 2:
                 late, was_bin = Signal(32, name=f"bin_{depth}", reset_less=True), Signal(name=f"is_bin_{depth}")
                 m.d.sync += [late.eq(counted), was_bin.eq(is_bin)]
                 counted, is_bin = late, was_bin

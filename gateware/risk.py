@@ -12,7 +12,7 @@ from tickgate.gateware.lib.counting import count
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
 from tickgate.gateware.lib.pipe import Pipe
-from tickgate.gateware.lib.slots import is_slot, keep_row_bits, track_state, track_told, track_validity
+from tickgate.gateware.lib.slots import exists, is_slot, keep_row_bits, track_state, track_told, track_validity
 from tickgate.gateware.lib.tokens import TokenBucket
 from tickgate.sw.spec.events import BOOK_UPDATE, INTENT, ORDER, RISK_TRACE
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
@@ -203,7 +203,7 @@ class Risk(wiring.Component):
 
     def _commit(self, port):
         """Whether a row of a slot that exists is committed, and of which."""
-        return port.commit & (port.select < self._sizes.slots), port.select[: self._sizes.slot_bits]
+        return port.commit & exists(port.select, self._sizes.slots), port.select[: self._sizes.slot_bits]
 
     def _frames(self, m):
         """What the feed says of frames, ahead of the book: whether the intent under way is void, and one that enters.
@@ -330,7 +330,8 @@ class Risk(wiring.Component):
         pipe.put("load_slot", select, 0, when="load")
         pipe.put("session_load", self.cfg_gate.commit, 0, reset=True)
         for name, row in (("load", self.cfg_limits.row), ("session_load", self.cfg_gate.row)):
-            pipe.put(f"{name}_burst", Mux(row.rate_valid, row.rate_burst, 0), 0, when=name)
+            burst = pipe.put(f"{name}_burst", Mux(row.rate_valid, row.rate_burst, 0), 0, when=name)
+            pipe.put(f"{name}_burst_any", burst.any(), 0, when=name)
             pipe.put(f"{name}_period", Mux(row.rate_period_cycles == 0, 1, row.rate_period_cycles), 0, when=name)
 
         at, before = VERDICT_STAGE, VERDICT_STAGE - 1
@@ -350,25 +351,26 @@ class Risk(wiring.Component):
                 took[name] = pipe.get("valid", after) & pipe.get(f"{name}_ready", after)
             pipe.put(f"tokens_{name}", (pipe.get(f"{name}_before", after) - took[name])[:16], after)
         m.d.comb += [session.took.eq(took["session"]), session.load.eq(pipe.get("session_load", at))]
-        # Nothing was taken since, and nothing will be before this is done: it need not be told late, as a take is.
+        # Nothing was taken since, and nothing will be before this is done: a cycle more or less does not matter.
         refund = self.refund if "not_refunded" not in self._faults else Const(0)
         last_slot = Signal(self._sizes.slot_bits)
         with m.If(self.i_intents.valid):
             m.d.sync += last_slot.eq(self.i_intents.payload.slot)
-        m.d.comb += session.returned.eq(refund)
+        m.d.sync += session.returned.eq(refund)
         for s, bucket in enumerate(buckets):
             pipe.put(f"of_{s}", slot == s, at)
             m.d.comb += [
                 bucket.took.eq(took["symbol"] & pipe.get(f"of_{s}", after)),
                 bucket.load.eq(pipe.get("load", at) & (pipe.get("load_slot", at) == s)),
-                bucket.returned.eq(refund & (last_slot == s)),
             ]
+            m.d.sync += bucket.returned.eq(refund & (last_slot == s))
 
     def _bucket(self, m, pipe, name, load):
         """A bucket that loads from the row of one commit."""
         m.submodules[name] = bucket = TokenBucket(faults=self._faults & set(TokenBucket.FAULTS))
         m.d.comb += [
             bucket.burst.eq(pipe.get(f"{load}_burst", VERDICT_STAGE)),
+            bucket.burst_any.eq(pipe.get(f"{load}_burst_any", VERDICT_STAGE)),
             bucket.period_cycles.eq(pipe.get(f"{load}_period", VERDICT_STAGE)),
         ]
         return bucket

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -12,7 +12,7 @@ from tickgate.gateware.lib.counting import count
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
 from tickgate.gateware.lib.pipe import Pipe
-from tickgate.gateware.lib.slots import track_validity
+from tickgate.gateware.lib.slots import exists, track_validity
 from tickgate.sw.spec.events import BOOK_UPDATE, INTENT, NO_SLOT, TRIGGER_TRACE, TriggerFlag, TriggerStatus
 from tickgate.sw.spec.rows import GATE_ROW, TRIGGER_ROW, PriceSource, Rearm, TriggerKind
 from tickgate.sw.spec.sizes import Sizes
@@ -143,7 +143,7 @@ class Trigger(wiring.Component):
         pipe.put("evaluate", self.i.valid & carries_message & changed, 0, reset=True)
 
         select = self.cfg_trigger.select
-        known = select[1:] < self._sizes.slots
+        known = exists(select[1:], self._sizes.slots)
         pipe.put("commit", self.cfg_trigger.commit & known, 0, reset=True)
         pipe.put("commit_side", select[0], 0, when="commit")
         pipe.put("commit_slot", select[1 : 1 + self._sizes.slot_bits], 0, when="commit")
@@ -282,34 +282,42 @@ class Trigger(wiring.Component):
             m.d.comb += next_limit_cycles.eq(Mux(gate.intent_limit_valid, gate.intent_limit_cycles, 0))
         m.d.sync += limit_cycles.eq(next_limit_cycles)
 
-        busy, free = Signal(), Signal()
+        # Nothing waits but for an intent that is under way, so that `done` alone lets a waiting one go.
+        busy = Signal()
         emit, expire, killed = Signal(), Signal(), Signal()
         sent, held, dropped = Signal(), Signal(), Signal()
         # Compared a cycle ahead: an age above the limit in the next cycle is one at or above it in this.
         too_old = Signal()
         most_cycles = next_limit_cycles + (1 if "expire_late" in self._faults else 0)
-        m.d.sync += too_old.eq(age_cycles >= most_cycles)
+        done = self.done
+        kill = self.kill if "kill_spares" not in self._faults else Const(0)
         m.d.comb += [
-            free.eq(~busy | self.done),
-            emit.eq(waits & free),
-            expire.eq(waits & ~free & too_old),
-            killed.eq(waits & ~free & ~too_old & self.kill),
-            sent.eq(fires & free & ~waits),
-            held.eq(fires & (free == waits)),
-            dropped.eq(fires & ~free & waits),
+            emit.eq(waits & done),
+            expire.eq(waits & ~done & too_old),
+            killed.eq(waits & ~done & ~too_old & kill),
+            sent.eq(fires & ~waits & (~busy | done)),
+            held.eq(fires & Mux(waits, done, busy & ~done)),
+            dropped.eq(fires & waits & ~done),
         ]
-        if "kill_spares" in self._faults:
-            m.d.comb += killed.eq(0)
-        m.d.sync += busy.eq(~free | sent | emit)
-        m.d.sync += age_cycles.eq(age_cycles + ~age_cycles.all())
-        with m.If(emit | expire | killed):
-            m.d.sync += waits.eq(0)
-        with m.If(held | (dropped if "busy_overwrites" in self._faults else 0)):
-            m.d.sync += [waits.eq(1), waiting.eq(fresh), age_cycles.eq(1), too_old.eq(most_cycles == 0)]
+        stays = ~too_old & ~kill
+        if "busy_overwrites" in self._faults:
+            stays = stays | fires
+        m.d.sync += [busy.eq((busy & ~done) | waits | fires), waits.eq(held | (waits & ~done & stays))]
+        # What is at the waiting place when nothing waits is nobody's, so that it need not wait for whether a row fires;
+        # and what is sent does not wait for whether it is.
+        vacant = ~waits | done
+        if "busy_overwrites" in self._faults:
+            vacant = vacant | dropped
+        with m.If(vacant):
+            m.d.sync += [age_cycles.eq(1), too_old.eq(most_cycles == 0)]
+        with m.Else():
+            m.d.sync += [age_cycles.eq(age_cycles + ~age_cycles.all()), too_old.eq(age_cycles >= most_cycles)]
+        with m.If(pipe.get("evaluate", at) & vacant):
+            m.d.sync += waiting.eq(fresh)
 
         m.d.sync += self.o_intents.valid.eq(sent | emit)
         with m.If(fires | waits):
-            m.d.sync += self.o_intents.payload.eq(Mux(emit, waiting, fresh))
+            m.d.sync += self.o_intents.payload.eq(Mux(waits, waiting, fresh))
         self._report(m, pipe, fires, row, fresh, (waiting, waits), (sent, held, dropped), (emit, expire, killed))
 
     def _report(self, m, pipe, fires, row, fresh, wait, status, fate):
@@ -317,7 +325,6 @@ class Trigger(wiring.Component):
         at = DECISION_STAGE
         evaluate = pipe.get("evaluate", at)
         (waiting, waits), (sent, held, dropped), (emit, expire, killed) = wait, status, fate
-        named = emit | expire | killed
         flags = [
             (TriggerFlag.EVAL, evaluate),
             (TriggerFlag.DONE, self.done),
@@ -331,10 +338,8 @@ class Trigger(wiring.Component):
         values = {
             "stamp": Mux(evaluate, fresh.stamp, 0),
             "seq": Mux(evaluate, fresh.seq, 0),
-            "wait_seq": Mux(named, waiting.seq, 0),
             "price_e4": Mux(fires, fresh.price_e4, 0),
             "quantity": Mux(fires, fresh.quantity, 0),
-            "flags": Cat(signal for _, signal in flags),
             "slot": Mux(evaluate, fresh.slot, NO_SLOT),
             "condition": Mux(evaluate, condition, 0),
             "fired": fired,
@@ -342,12 +347,24 @@ class Trigger(wiring.Component):
             "status": Mux(sent, int(TriggerStatus.SENT), 0)
             | Mux(held, int(TriggerStatus.HELD), 0)
             | Mux(dropped, int(TriggerStatus.BUSY), 0),
-            "wait_slot": Mux(named, waiting.slot, NO_SLOT),
-            "wait_row": Mux(named, waiting.side, 0),
         }
-        m.d.comb += record.cycle.eq(self.now)
-        with m.If(evaluate | waits | self.done):
+        # The intent that waited is named behind the register, by the flags that tell what became of it.
+        was_slot, was_row, was_seq = (Signal.like(waiting[name], name=f"was_{name}", reset_less=True)
+                                      for name in ("slot", "side", "seq"))  # fmt: skip
+        named = (record.flags & int(TriggerFlag.EMIT | TriggerFlag.EXPIRE | TriggerFlag.KILLED)).any()
+        m.d.comb += [
+            record.cycle.eq(self.now),
+            record.wait_seq.eq(Mux(named, was_seq, 0)),
+            record.wait_slot.eq(Mux(named, was_slot, NO_SLOT)),
+            record.wait_row.eq(named & was_row),
+        ]
+        # Whether something may happen is known earlier than what does; behind such a cycle the record is emptied again.
+        happens, happened = Signal(), Signal()
+        m.d.comb += happens.eq(evaluate | waits)
+        m.d.sync += [happened.eq(happens), record.flags.eq(Cat(signal for _, signal in flags))]
+        with m.If(happens | happened):
             m.d.sync += [record[name].eq(value) for name, value in values.items()]
+            m.d.sync += [was_slot.eq(waiting.slot), was_row.eq(waiting.side), was_seq.eq(waiting.seq)]
         m.d.sync += self.trace.valid.eq(Cat(signal for _, signal in flags).any())
 
         counted = {

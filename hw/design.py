@@ -33,6 +33,8 @@ SYNTHESIS_OPTIONS = {"trellis": ECP5_OPTIONS, "icestorm": ""}
 
 #: Toolchains in which registers are moved into block RAMs between synthesis and place and route.
 MOVES_REGISTERS = ("trellis",)
+#: Toolchains in which a row that is read while it is written is not defined (record 64).
+UNDEFINED_COLLISIONS = ("trellis",)
 
 _SOURCE = re.compile(r'^(\s*attribute \\src )"([^"]*)"$', re.MULTILINE)
 _READ_PORT = re.compile(r"^  cell \$memrd_v2 .*?^  end$", re.MULTILINE | re.DOTALL)
@@ -126,9 +128,10 @@ def _plan(
     with _own_settings():
         plan = make_platform(board).prepare(make_top(board, build_id=build_id), NAME, emit_src=sources, **options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
-    files = {
-        name: undefined_collisions(_relative(text)) if name.endswith(".il") else text for name, text in files.items()
-    }
+    for name in (name for name in files if name.endswith(".il")):
+        files[name] = _relative(files[name])
+        if board.toolchain in UNDEFINED_COLLISIONS:
+            files[name] = undefined_collisions(files[name])
     if board.toolchain in MOVES_REGISTERS:
         # What is done to the netlist between the tools decides the circuit as well.
         path = Path(output_registers.__file__)

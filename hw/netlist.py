@@ -16,7 +16,7 @@ from pathlib import Path
 from tickgate.gateware.build import to_verilog
 from tickgate.hw import output_registers, tools
 from tickgate.hw.design import ECP5_OPTIONS
-from tickgate.hw.hierarchy import NO_CELLS, total_cells
+from tickgate.hw.hierarchy import total_cells
 from tickgate.hw.output_registers import Moved
 from tickgate.sw.spec.sizes import Sizes
 
@@ -67,8 +67,7 @@ def synthesised(sizes: Sizes, folder: Path, watch: Callable[[str], None] = lambd
         workshop.run("yosys", ["-s", "netlist.ys"], folder, "netlist.log", watch)
         moved = output_registers.move_in_files(folder / "cells.json", folder / "counted.json")
         workshop.run("yosys", ["-q", "-s", "verilog.ys"], folder, "verilog.log", watch)
-    counted = total_cells(json.loads((folder / "counted.json").read_text()))
-    cells = {kind: count for kind, count in counted.items() if kind not in NO_CELLS}
+    cells = total_cells(json.loads((folder / "counted.json").read_text()))
     return Netlist("\n".join([*models_of(cells), (folder / "cells.v").read_text()]), cells, moved)
 
 

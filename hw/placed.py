@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,17 +212,37 @@ def read(seed: int, folder: Path, known: Mapping[str, int], hierarchy: Hierarchy
         clocks.append(Clock(name, net, target_hz, figures["achieved"] * 1e6))
     by_net = {clock.net: clock for clock in clocks}
     paths: dict[str, LongestPath] = {}
-    for path in report["critical_paths"]:
-        source, sink = path["from"].split()[-1], path["to"].split()[-1]
-        if source == sink and sink in by_net and path["path"]:
-            paths.setdefault(by_net[sink].name, _path(path["path"], hierarchy))
+    for net, hops in own_paths(report).items():
+        paths.setdefault(by_net[net].name, _path(hops, hierarchy))
     return Placed(
         seed=seed,
         clocks=tuple(clocks),
         crossings=_crossings((folder / "top.tim").read_text(), by_net),
-        utilization={k: (v["used"], v["available"]) for k, v in report["utilization"].items() if v["used"]},
+        utilization=used(report),
         paths=paths,
     )
+
+
+def used(report: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """How many of each resource nextpnr's report says are used, and how many there are; unused ones are left out."""
+    return {k: (v["used"], v["available"]) for k, v in report["utilization"].items() if v["used"]}
+
+
+def own_paths(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The hops of the longest path of each clock, from it to itself, by the clock's net, out of nextpnr's report."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in report["critical_paths"]:
+        source, sink = path["from"].split()[-1], path["to"].split()[-1]
+        if source == sink and sink in report["fmax"] and path["path"]:
+            found.setdefault(sink, path["path"])
+    return found
+
+
+def shares(hops: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """What a path takes in cells and in wires, in ns."""
+    in_cells = sum(hop["delay"] for hop in hops if hop["type"] != "routing")
+    in_wires = sum(hop["delay"] for hop in hops if hop["type"] == "routing")
+    return round(in_cells, 3), round(in_wires, 3)
 
 
 def _crossings(log: str, clocks: Mapping[str, Clock]) -> tuple[Crossing, ...]:
@@ -254,12 +274,13 @@ def _path(hops: list[dict[str, Any]], hierarchy: Hierarchy | None) -> LongestPat
     through = Counter(next((kind for kind, is_it in _STEP_KINDS if is_it.search(cell)), "LUT") for cell in passed)
     slowest = max(wires, key=lambda hop: hop["delay"], default=None)
     last = wires[-1] if wires else hops[-1]
+    logic_ns, routing_ns = shares(hops)
     return LongestPath(
         begin=point(hops[0]["from"]["cell"], wires[0].get("sources", []) if wires else []),
         end=point(last["to"]["cell"], []),
         through=dict(through),
-        logic_ns=round(sum(hop["delay"] for hop in hops if hop["type"] != "routing"), 3),
-        routing_ns=round(sum(hop["delay"] for hop in wires), 3),
+        logic_ns=logic_ns,
+        routing_ns=routing_ns,
         slowest=point(slowest["net"], slowest.get("sources", [])) if slowest else Point("", ""),
         slowest_ns=round(slowest["delay"], 3) if slowest else 0.0,
         steps=tuple(

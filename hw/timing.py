@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
-from tickgate.hw import output_registers
+from tickgate.hw import output_registers, placed
 from tickgate.hw.design import ECP5_OPTIONS
 from tickgate.hw.fits import check_fits
 from tickgate.hw.harness import PinHarness
@@ -109,9 +109,10 @@ def read_report(stage: str, part: Part, seed: int, folder: Path, moved_flip_flop
     """The result from the files that the tools left in `folder`."""
     report = json.loads((folder / "report.json").read_text())
     clock, figures = next(iter(report["fmax"].items()))
-    worst = next((p for p in report["critical_paths"] if p["from"].split()[-1] == p["to"].split()[-1] == clock), None)
+    hops = placed.own_paths(report).get(clock, [])
+    logic_ns, routing_ns = placed.shares(hops)
     steps: list[PathStep] = []
-    for hop in worst["path"] if worst else []:
+    for hop in hops:
         net = hop.get("net", "")
         where = f"{hop['from']['cell']} -> {hop['to']['cell']}" + (f" ({net})" if net else "")
         steps.append(PathStep(hop["type"], re.sub(r"\$\S*\$", "", where), round(hop["delay"], 3)))
@@ -123,11 +124,11 @@ def read_report(stage: str, part: Part, seed: int, folder: Path, moved_flip_flop
         target_hz=part.target_hz,
         cells=_cells(folder),
         moved_flip_flops=moved_flip_flops,
-        utilization={k: (v["used"], v["available"]) for k, v in report["utilization"].items() if v["used"]},
+        utilization=placed.used(report),
         path_from=steps[0].where.split(" -> ")[0] if steps else "",
         path_to=steps[-1].where.split(" -> ")[-1] if steps else "",
-        logic_ns=round(sum(s.delay_ns for s in steps if s.kind != "routing"), 3),
-        routing_ns=round(sum(s.delay_ns for s in steps if s.kind == "routing"), 3),
+        logic_ns=logic_ns,
+        routing_ns=routing_ns,
         path=tuple(steps),
     )
 

@@ -129,7 +129,7 @@ class Gated:
             self._new[seen] = replace(self._declared[name], kind="reg", port="", initial="")
             one, other = written(name), written(seen)
             # What a port shows changes only while it is valid.
-            test = written(shown[name].split()[0]) if name in shown else f"{one} != {other}"
+            test = written(shown[name]) if name in shown else f"{one} != {other}"
             body += [f"if ({test}) begin", f"{other} = {one};", *self._marks([name]), "end"]
         for units in (self.logic, self.loads):
             body += self._in_words(units)
@@ -156,7 +156,7 @@ class Gated:
     def _design(self, body: list[str]) -> Flat:
         if taken := sorted(self._new.keys() & self._declared.keys() - self._unstored):
             raise NotUnderstood(f"a name is taken: {', '.join(taken)}")
-        outer = rebuild(self._sunk.flat, [], self._outer)
+        outer = rebuild(self._sunk.flat, self._outer)
         declarations = dict(outer.declarations)
         inside = {name for s in (*self._tasks, Statement("clocked", tuple(body))) for name in names(" ".join(s.lines))}
         inside -= self._unstored

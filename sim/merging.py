@@ -9,14 +9,13 @@ from tickgate.sim.flatten import Flat, Statement, names, only_name, rename, writ
 _DELAY = re.compile(r"(\\\S+ |[A-Za-z_][A-Za-z0-9_$]*) ?<= (.*);$")
 
 
-def merge_equal(flat: Flat) -> tuple[Flat, int]:
-    """The design with registers that always hold the same as another one replaced by that one, and how many there were.
+def merge_equal(flat: Flat) -> Flat:
+    """The design with registers that always hold the same as another one replaced by that one.
 
     Two registers are the same where they begin with the same value and one process describes both, as the valid bits of
     pipelines side by side do. What a process reads may become equal only when others have: it is repeated until nothing
     changes.
     """
-    merged = 0
     while True:
         seen: dict[tuple[object, ...], str] = {}
         same: dict[str, str] = {}
@@ -35,8 +34,7 @@ def merge_equal(flat: Flat) -> tuple[Flat, int]:
             else:
                 same[register] = seen[key]
         if not same:
-            return flat, merged
-        merged += len(same)
+            return flat
         flat = _rename(Flat(flat.ports, flat.declarations, kept), same)
 
 

@@ -1,9 +1,9 @@
-"""Moves logic of a flat design to where its result is used, so that a simulator computes it in those cycles only.
+"""Says of a flat design's logic where its result is used, so that a simulator computes it in those cycles only.
 
 Most registers of a pipeline load under a condition: the transaction of their stage is there. What computes their next
 values matters in the same cycles only, but as continuous assignments it is computed in every cycle. Here each such
-assignment moves into the clocked process that loads the registers, behind the same condition. A register's value after
-every edge is what it was: only when a value is computed changes, never which.
+assignment is put into the block of the registers, behind the same condition; `sim.gating` writes these blocks. A
+register's value after every edge is what it was: only when a value is computed changes, never which.
 """
 
 from __future__ import annotations
@@ -204,31 +204,23 @@ class Sunk:
     Members
     -------
     flat: what is declared, and the `initial` blocks. nodes: in their order, those that nobody reads left out.
-    told: processes, nodes, and how many of them are in blocks.
     """
 
     flat: Flat
     processes: list[Process]
     nodes: list[Node]
-    told: dict[str, int]
 
 
-def sink(flat: Flat, records: dict[str, str] | None = None) -> tuple[Flat, dict[str, int]]:
-    """The design with logic moved; and how much of it was: processes, nodes, and those of them in conditional blocks.
+def assigned(flat: Flat, records: dict[str, str]) -> Sunk:
+    """Says for each piece of logic and each process in which block it is computed.
+
+    Registers, memories and ports keep their names; of registers that always hold the same, one is left.
 
     Parameters
     ----------
     records: outputs that are looked at only where another output is 1, by name, with the name of that one.
-
-    Registers, memories and ports keep their names; nets that only feed registers of one condition become local.
     """
-    found = assigned(flat, records)
-    return rebuild(found.flat, found.processes, found.nodes), found.told
-
-
-def assigned(flat: Flat, records: dict[str, str] | None = None) -> Sunk:
-    """Says for each piece of logic and each process in which block it is computed (see `sink`)."""
-    flat, equal = merge_equal(merge_aliases(flat))
+    flat = merge_equal(merge_aliases(flat))
     conditions = _Conditions(flat)
     processes = [_process(s, conditions) for s in flat.statements if s.kind == "clocked"]
     nodes = _ordered(_nodes(flat))
@@ -237,7 +229,6 @@ def assigned(flat: Flat, records: dict[str, str] | None = None) -> Sunk:
     for process in processes:
         if process.whole:
             process.block = max(process.whole, key=lambda name: (popular[name], name))
-    records = records or {}
     ports = {name for name, declared in flat.declarations.items() if declared.port} - records.keys()
     users: dict[str, set[str | None]] = defaultdict(set)
     for process in processes:
@@ -258,15 +249,7 @@ def assigned(flat: Flat, records: dict[str, str] | None = None) -> Sunk:
             node.block = _common(blocks, conditions)
         for name in node.reads:
             users[name].add(node.block)
-    nodes = live[::-1]
-    told = {
-        "registers_merged": equal,
-        "processes": len(processes),
-        "processes_in_blocks": sum(p.block is not None for p in processes),
-        "nodes": len(nodes),
-        "nodes_in_blocks": sum(n.block is not None for n in nodes),
-    }
-    return Sunk(flat, processes, nodes, told)
+    return Sunk(flat, processes, live[::-1])
 
 
 def _common(blocks: set[str | None], conditions: _Conditions) -> str | None:
@@ -280,38 +263,24 @@ def _common(blocks: set[str | None], conditions: _Conditions) -> str | None:
     return PORT + min(shared) if shared else None
 
 
-def rebuild(flat: Flat, processes: list[Process], nodes: list[Node]) -> Flat:
-    """The design made of these, with the ports of `flat` and the initial values of its memories."""
+def rebuild(flat: Flat, nodes: list[Node]) -> Flat:
+    """The logic of outputs alone, with the ports of `flat` and the initial values of its memories.
+
+    Parameters
+    ----------
+    nodes: in their order, each in no block or in that of a port.
+    """
     read = {name for node in nodes for name in node.reads | node.sets}
-    read |= {name for process in processes for name in process.reads | process.sets}
     declarations = {name: d for name, d in flat.declarations.items() if name in read or d.port or name in CLOCK}
     statements = [s for s in flat.statements if s.kind == "initial"]
-    local: dict[str, list[str]] = defaultdict(list)
-    bodies: dict[str, list[str]] = defaultdict(list)
-    resets: dict[str, list[str]] = defaultdict(list)
+    bodies: dict[tuple[str, int], list[str]] = defaultdict(list)
     levels = _levels(nodes)
     for node in nodes:
-        if node.block is None:
-            continue
-        if node.block.startswith(PORT):
-            node.block += f" {levels[id(node)]}"
-        for name in sorted(node.sets):
-            if node.block.startswith(PORT):
-                declarations[name] = replace(declarations[name], kind="reg")
-            else:
-                local[node.block].append(f"reg {declarations.pop(name).width}{written(name)};")
-        bodies[node.block] += node.lines
-    for process in processes:
-        if process.block is None:
-            statements.append(Statement("clocked", (*process.lines, *_reset(process.reset))))
-        else:
-            bodies[process.block] += process.lines
-            resets[process.block] += process.reset
-    for number, (condition, body) in enumerate(bodies.items()):
-        valid = written(condition.removeprefix(PORT).split()[0])
-        lines = [f"if ({valid}) begin : sunk_{number}", *local[condition], *body, "end"]
-        lines += _reset(resets[condition])
-        statements.append(Statement("comb" if condition.startswith(PORT) else "clocked", tuple(lines)))
+        if node.block is not None:
+            bodies[node.block, levels[id(node)]] += node.lines
+            declarations |= {name: replace(declarations[name], kind="reg") for name in node.sets}
+    for (block, _), body in bodies.items():
+        statements.append(Statement("comb", (f"if ({written(block.removeprefix(PORT))}) begin", *body, "end")))
     for node in nodes:
         if node.block is not None:
             continue
@@ -324,10 +293,6 @@ def rebuild(flat: Flat, processes: list[Process], nodes: list[Node]) -> Flat:
         else:
             statements.append(Statement("comb", tuple(node.lines)))
     return Flat(flat.ports, declarations, statements)
-
-
-def _reset(lines: list[str]) -> list[str]:
-    return ["if (rst) begin", *lines, "end"] if lines else []
 
 
 def _levels(nodes: list[Node]) -> dict[int, int]:

@@ -5,16 +5,18 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tickgate.gateware.book.front import APART_CYCLES, Front
+from tickgate.gateware.book.front import Front
 from tickgate.gateware.book.hashing import table_shape
 from tickgate.gateware.book.levels import LEVEL_ANSWER_STAGE, Levels
 from tickgate.gateware.book.news import keep_slots
+from tickgate.gateware.book.pace import APART_CYCLES
 from tickgate.gateware.book.pricing import LEVEL_STAGES, PriceToLevel, shortened, window_layout
 from tickgate.gateware.book.table import ANSWER_STAGE, OrderTable, order_layout
 from tickgate.gateware.book.tell import Tags, tell
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow
 from tickgate.gateware.lib.pipe import Pipe
+from tickgate.gateware.lib.slots import exists
 from tickgate.sw.spec.events import BOOK_TRACE, BOOK_UPDATE, EVENT, EventKind
 from tickgate.sw.spec.rows import SYMBOL_ROW
 from tickgate.sw.spec.sizes import LEVEL_QTY_BITS, Sizes
@@ -141,7 +143,7 @@ class Book(wiring.Component):
         front = self._front
         wiring.connect(m, front.i, wiring.flipped(self.i))
         select = self.cfg_symbol.select
-        commit = self.cfg_symbol.commit & (select < self._sizes.slots)
+        commit = self.cfg_symbol.commit & exists(select, self._sizes.slots)
         m.d.comb += [
             front.clear.eq(self.clear),
             front.event_overflow.eq(self.event_overflow),
@@ -217,7 +219,7 @@ class Book(wiring.Component):
         late = {name: Signal.like(row[name], name=f"committed_{name}", reset_less=True)
                 for name in ("base_e4", "span_e4", "tick_e4", "reciprocal")}  # fmt: skip
         late_slot = Signal(self._sizes.slot_bits, reset_less=True)
-        m.d.sync += [committed.eq(self.cfg_symbol.commit & (select < self._sizes.slots)), late_slot.eq(select)]
+        m.d.sync += [committed.eq(self.cfg_symbol.commit & exists(select, self._sizes.slots)), late_slot.eq(select)]
         m.d.sync += [signal.eq(row[name]) for name, signal in late.items()]
         m.d.comb += [
             write.en.eq(committed),

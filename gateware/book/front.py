@@ -13,8 +13,6 @@ from tickgate.sw.spec.sizes import Sizes
 
 #: Cycles after which an operation no longer writes; a sweep waits as long.
 DRAIN_CYCLES = 15
-#: Cycles from an operation of one order or slot to the next operation of any kind, and back, at least.
-APART_CYCLES = 2
 
 
 def operation_layout(sizes: Sizes) -> data.StructLayout:
@@ -117,7 +115,7 @@ class Front(wiring.Component):
         busy = Signal(slots, init=(1 << slots) - 1)  # the slot has not been told that the sweep is over
         sweeping = Signal(init=1)
         drain = Signal(range(DRAIN_CYCLES + 1))
-        urgent = lost_due | clear_due
+        urgent = Signal()  # lost_due | clear_due, in a register of its own: much waits for it
         open_ = Signal(init=1)
         m.d.comb += self.i.ready.eq((open_ | (wide & event.every_slot)) & ~urgent)
         taken = self.i.valid & self.i.ready
@@ -200,10 +198,12 @@ class Front(wiring.Component):
             ]
         with m.If(self.refresh):
             m.d.sync += refresh_due.bit_select(self.refresh_slot[: self._sizes.slot_bits], 1).eq(1)
+        with m.If(open_):
+            m.d.sync += urgent.eq(lost_due & clear_due)  # of which one enters
         with m.If(self.event_overflow):
-            m.d.sync += lost_due.eq(1)
+            m.d.sync += [lost_due.eq(1), urgent.eq(1)]
         with m.If(self.clear):
-            m.d.sync += clear_due.eq(1)
+            m.d.sync += [clear_due.eq(1), urgent.eq(1)]
 
         row = Signal.like(self.sweep_row)
         # Every slot is busy before the next operation can enter.

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.book.pace import APART_CYCLES
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.logic import chunk_first, chunked_first, less
 from tickgate.gateware.lib.pipe import Pipe
@@ -104,7 +105,7 @@ class Levels(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        pipe = Pipe(m, valid="valid", rests=2)
+        pipe = Pipe(m, valid="valid", rests=APART_CYCLES)
         pipe.put("valid", self.valid, 0, reset=True)
         sizes = self._sizes
         word, groups = word_bits(sizes), group_bits(sizes)

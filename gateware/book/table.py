@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.hashing import REFERENCE_BITS, fold_masks, table_shape
+from tickgate.gateware.book.pace import APART_CYCLES
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.logic import encoded, first_alone, one_hot_mux
 from tickgate.gateware.lib.pipe import Pipe
@@ -105,7 +106,7 @@ class OrderTable(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        pipe = Pipe(m, valid="valid", rests=2)
+        pipe = Pipe(m, valid="valid", rests=APART_CYCLES)
         order, shape, stash = order_layout(self._sizes), table_shape(self._sizes), self._sizes.stash
         banks, bank_ways, width = shape
         ways = banks * bank_ways

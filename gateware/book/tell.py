@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from amaranth.hdl import Const, Module, Mux, Signal
 
 from tickgate.gateware.book.news import News
-from tickgate.gateware.lib.counting import counter
+from tickgate.gateware.lib.counting import count, counter
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.sw.spec.events import NO_SLOT
 from tickgate.sw.spec.state import Anomaly, Validity
@@ -104,9 +104,9 @@ def _trace(m, pipe, at, book, levels, news, valid):
     hide = pipe.get("hide", at)
     for short in ("bid", "ask"):
         for name in ("far", "off"):
-            count = pipe.get(f"{name}_{short}", at)
+            number = pipe.get(f"{name}_{short}", at)
             top = (1 << 16) - 1
-            shown = Mux(count > top, top, count) if len(count) > 16 else count
+            shown = Mux(number > top, top, number) if len(number) > 16 else number
             record.append(trace[f"{name}_{short}"].eq(Mux(hide, 0, shown)))
     every_set, market = Signal(7, reset_less=True), Signal(5, reset_less=True)
     record += [
@@ -134,16 +134,11 @@ def _trace(m, pipe, at, book, levels, news, valid):
 
 
 def _counters(m, pipe, at, book, news, last):
-    """One pulse a counter, registered, then counted: nothing on the data path waits for a carry."""
+    """Each counter counts one cycle late, so that nothing on the data path waits for a carry."""
     own = pipe.get("own", at)
     pulses = {f"anomaly_{a.name.lower()}": news.anomaly == a for a in Anomaly if a}
     pulses |= {"events": ~own, "overflows": pipe.get("overflow", at), "drop_clearing": pipe.get("dropped", at)}
-    for name, pulse in pulses.items():
-        struck = Signal(name=f"struck_{name}")
-        m.d.sync += struck.eq(last & pulse)
-        value = counter(m, book.counters, name)
-        with m.If(struck):
-            m.d.sync += value.eq(value + 1)
+    count(m, book.counters, {name: last & pulse for name, pulse in pulses.items()})
     value = counter(m, book.counters, "drop_event_overflow")
     with m.If(book.event_overflow):
         m.d.sync += value.eq(value + 1)

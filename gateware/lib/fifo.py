@@ -71,8 +71,8 @@ class Elasticity(wiring.Component):
         else:
             m.d.sync += level.eq(level + stores - fetches)
             m.d.sync += self.lost.eq(self.i.valid & full)
+        # The output loads wherever it is free, with or without a word: what enables so many registers is known early.
         with m.If(free):
             m.d.sync += full_output.eq(stored | self.i.valid)
-            with m.If(stored | self.i.valid):
-                m.d.sync += word.eq(Mux(stored, read.data.as_value(), self.i.payload.as_value()))
+            m.d.sync += word.eq(Mux(stored, read.data.as_value(), self.i.payload.as_value()))
         return m

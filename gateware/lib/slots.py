@@ -55,6 +55,11 @@ class SlotBits:
         return self._after(slot[: self._slot_bits], self.at(slot))
 
 
+def exists(select, slots: int) -> Value:
+    """Whether a slot number is below `slots`, a power of two; without a comparison's carries."""
+    return ~select[(slots - 1).bit_length() :].any()
+
+
 def is_slot(field, slot):
     """Whether a slot number of an update, whose upper bits are 0, is `slot`."""
     return field[: len(slot)] == slot

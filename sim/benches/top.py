@@ -39,27 +39,20 @@ def component(sizes: Sizes, faults: frozenset[str]) -> Any:
 
 def session(seed: int, messages: int, per_packet: int = 3) -> tuple[Any, Any]:
     """Packed frames of a generated session, and the configuration that is derived from it."""
-    from tickgate.sim.compare.inputs import frames_of
+    from tickgate.sim.compare.inputs import FeedIdentity, frames_of
     from tickgate.sw.files.block import block_of
     from tickgate.sw.files.packer import Packer
     from tickgate.sw.generate import SessionOptions
     from tickgate.sw.generate import session as generate
     from tickgate.sw.model.derive import derive_config
     from tickgate.sw.model.survey import Selection
-    from tickgate.sw.spec import defaults
     from tickgate.sw.spec.config import Config
 
     found = [message for _, message in generate(SessionOptions(seed=seed, symbols=6, messages=messages))]
     config = derive_config(lambda: iter(found), SIZES, Selection(top=SIZES.slots)).config
-    feed = {
-        "dst_ip": defaults.FEED_IP,
-        "dst_port": defaults.FEED_PORT,
-        "session": int.from_bytes(defaults.FEED_SESSION.encode(), "big"),
-        "first_seq": defaults.FEED_FIRST_SEQUENCE,
-    }
     batches = Packer(per_packet=per_packet).pack_all([block_of(found)])
     return frames_of(frame for batch in batches for frame in batch), Config(
-        **{**config.__dict__, "feed": feed, "actions": ()}
+        **{**config.__dict__, "feed": FeedIdentity().row(), "actions": ()}
     )
 
 

@@ -204,6 +204,14 @@ class BoardDevice:
         """Order frames since the last `clear`; no cycle is known of them, and 0 is told."""
         return iter([(0, frame) for frame in self._orders])
 
+    def order_ends(self) -> list[tuple[int, bool]]:
+        """Nothing: words are not on the wire, and an order that was poisoned gets lost there."""
+        return []
+
+    def memories(self) -> dict[str, list[int]]:
+        """Raises DeviceError: they are not on the wire."""
+        raise DeviceError("a board's memories cannot be read")
+
     def clear(self) -> None:
         """Forgets records and orders so far."""
         for rows in self._records.values():
@@ -254,8 +262,10 @@ class BoardDevice:
 class BoardComparison(Comparison):
     """A comparison of what a board tells: records without the fields that telemetry leaves out, and no dumps."""
 
+    device: BoardDevice
+
     def _stage(self, stage: str, expected: list[Any], found: npt.NDArray[Any]) -> bool:
-        if not getattr(self.device, "fills", False):
+        if not self.device.fills:
             expected = [_without(TRACES[stage], ABSENT[stage], row) for row in expected]
         return super()._stage(stage, expected, found)
 

@@ -13,16 +13,16 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tickgate.sim.device import Device
 from tickgate.sw.files.packer import Frames
 from tickgate.sw.model.pipeline import HostActions, RegisterWrites
 from tickgate.sw.spec.config import Action, Config
 from tickgate.sw.spec.events import OrderItem
+from tickgate.sw.spec.sizes import Sizes
 
 Traces = dict[str, npt.NDArray[Any]]
 Errors = npt.NDArray[np.uint8] | None
@@ -37,6 +37,54 @@ SWITCH_S = 0.0002
 _SEQ_MASK = 0xFFFFFFFF
 
 
+class Compared(Protocol):
+    """What a comparison asks of a device, simulated or not; `tickgate.sim.device.Device` says more of each.
+
+    Members
+    -------
+    has_memories: whether `memories` can be read.
+    """
+
+    sizes: Sizes
+    has_memories: bool
+
+    def load(self, config: Config) -> None:
+        """Loads a configuration and waits until the tables are clear."""
+
+    def write_address(self, address: int, value: int) -> None:
+        """Writes one 32-bit register by byte offset."""
+
+    def step(self, cycles: int) -> None:
+        """Lets `cycles` pass without input."""
+
+    def run(self, frames: Frames, *, errors: Errors = None, gap: int) -> None:
+        """Takes frames, those with a 1 in `errors` as bad ones, `gap` idle cycles behind each."""
+
+    def inject(self, payload: bytes) -> None:
+        """Hands a host message to the order session."""
+
+    def drain(self) -> None:
+        """Waits until nothing leaves any more."""
+
+    def clear(self) -> None:
+        """Forgets what was told so far."""
+
+    def traces(self) -> Traces:
+        """Trace records since the last `clear`, an array a stage."""
+
+    def frames(self) -> Iterable[tuple[int, bytes]]:
+        """(cycle of the first word, bytes) of each frame of the order session since the last `clear`."""
+
+    def order_ends(self) -> list[tuple[int, bool]]:
+        """(cycle of the last word, `error`) of each of these frames; nothing where the device does not show words."""
+
+    def counters(self) -> dict[str, int]:
+        """Counters by name."""
+
+    def memories(self) -> dict[str, list[int]]:
+        """Rows of the book's memories by name."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """Frames that the device took in one go, from rest to rest.
@@ -44,8 +92,8 @@ class Piece:
     Members
     -------
     actions: host actions done before, with what was written. frames, errors: what came in. traces, orders: what came
-    out; orders as (cycle of the first word, frame). ends: of each, `Device.order_ends`, none where the device does
-    not show its words. memories: the book's memories at rest, where a dump was due.
+    out; orders as (cycle of the first word, frame). ends: of each, `Compared.order_ends`. memories: the book's memories
+    at rest, where a dump was due.
     """
 
     actions: list[tuple[Action, RegisterWrites]]
@@ -79,7 +127,7 @@ class DeviceSide:
         self._user_ref = config.session.get("user_ref", 0)
         self._since_dump = 0
 
-    def pieces(self, device: Device, batches: Iterable[tuple[Frames, Errors]]) -> Iterator[Piece]:
+    def pieces(self, device: Compared, batches: Iterable[tuple[Frames, Errors]]) -> Iterator[Piece]:
         """What `device` makes of batches of frames; a batch may come with 1 for each frame that carries `error`."""
         for frames, errors in self._made(batches):
             start = 0
@@ -111,14 +159,16 @@ class DeviceSide:
                 return
             yield batch
 
-    def _act(self, device: Device, action: Action) -> tuple[Action, RegisterWrites]:
+    def _act(self, device: Compared, action: Action) -> tuple[Action, RegisterWrites]:
         writes = self._host.writes(action, self._next_seq, self._user_ref)
         for address, value in writes:
             device.write_address(address, value)
         device.step(ACTION_CYCLES)
         return action, writes
 
-    def _run(self, device: Device, acted: list[tuple[Action, RegisterWrites]], frames: Frames, errors: Errors) -> Piece:
+    def _run(
+        self, device: Compared, acted: list[tuple[Action, RegisterWrites]], frames: Frames, errors: Errors
+    ) -> Piece:
         began = time.thread_time_ns()
         device.clear()
         device.run(frames, errors=errors, gap=self._gap)
@@ -138,8 +188,7 @@ class DeviceSide:
         if self._dump_every and self._since_dump >= self._dump_every:
             self._since_dump %= self._dump_every
             memories = device.memories() if device.has_memories else None
-        ends = device.order_ends() if hasattr(device, "order_ends") else []
-        return Piece(acted, frames, errors, traces, list(device.frames()), ends, memories)
+        return Piece(acted, frames, errors, traces, list(device.frames()), device.order_ends(), memories)
 
 
 def _frame_of(frames: Frames, seq: int) -> int | None:

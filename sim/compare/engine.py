@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tickgate.sim.compare.device_side import DeviceSide, Errors, Piece, Traces, one_ahead
+from tickgate.sim.compare.device_side import Compared, DeviceSide, Errors, Piece, Traces, one_ahead
 from tickgate.sim.compare.result import CompareResult
-from tickgate.sim.device import MINIMUM_GAP_CYCLES, Device
+from tickgate.sim.device import MINIMUM_GAP_CYCLES
 from tickgate.sw.files.packer import Frames
 from tickgate.sw.model.pipeline import ReferencePipeline, Step
 from tickgate.sw.report.latency import LatencyTable
@@ -105,7 +105,7 @@ class Comparison:
 
     def __init__(
         self,
-        device: Device,
+        device: Compared,
         model: ReferencePipeline,
         result: CompareResult,
         *,

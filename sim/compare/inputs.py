@@ -28,12 +28,15 @@ BATCH = 10_000
 
 @dataclass(frozen=True)
 class FeedIdentity:
-    """What a feed row needs to know of the frames: where they go, which session, and the first sequence number."""
+    """What a feed row needs to know of the frames: where they go, which session, and the first sequence number.
 
-    dst_ip: int
-    dst_port: int
-    session: str
-    first_seq: int
+    By default those of a `Packer`.
+    """
+
+    dst_ip: int = defaults.FEED_IP
+    dst_port: int = defaults.FEED_PORT
+    session: str = defaults.FEED_SESSION
+    first_seq: int = defaults.FEED_FIRST_SEQUENCE
 
     def row(self) -> dict[str, int]:
         """The values of `rows.FEED_ROW`."""
@@ -137,9 +140,7 @@ class Input:
         UserError: no MoldUDP64 in the capture.
         """
         if not self.is_capture:
-            return FeedIdentity(
-                defaults.FEED_IP, defaults.FEED_PORT, defaults.FEED_SESSION, defaults.FEED_FIRST_SEQUENCE
-            )
+            return FeedIdentity()
         reader = PcapReader(self.path)
         with reader:
             for number, (_, frame) in enumerate(reader.packets()):

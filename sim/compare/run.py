@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from tickgate.drivers import clock
 from tickgate.sim.compare import floors, reproduce
@@ -152,7 +151,7 @@ def compare(
             device.stall(options.stall)
         model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())
         kind = BoardComparison if isinstance(device, BoardDevice) else Comparison
-        comparison = kind(cast(Device, device), model, result, gap=options.gap, keep_orders=options.keep_orders)
+        comparison = kind(device, model, result, gap=options.gap, keep_orders=options.keep_orders)
         comparison.observers.extend(observers)
         comparison.begin()
         began = clock.now_ns()
@@ -202,7 +201,7 @@ def write_reproducer(options: CompareOptions, config: Config, result: CompareRes
     def replay(batches: list[Frames]) -> bool:
         again = CompareResult("", {})
         simulated = replace(options, via=options.via if options.netlist else "")
-        with cast(Device, simulated.open_device()) as device:
+        with simulated.open_device() as device:
             if options.stall:
                 device.stall(options.stall)
             model = ReferencePipeline(config, options.sizes, update_latency_cycles=update_latency())

@@ -461,6 +461,7 @@ def test_token_bucket_matches_the_rule_word_for_word(gap):
             ctx.set(dut.load, load is not None)
             if load is not None:
                 ctx.set(dut.burst, load[0])
+                ctx.set(dut.burst_any, load[0] != 0)
                 ctx.set(dut.period_cycles, load[1])
             before, took = plain.cycle(now, want, load)
             if want:
@@ -501,6 +502,7 @@ def test_token_bucket_with_a_token_returned_is_as_if_it_had_never_been_taken(gap
             ctx.set(dut.load, load is not None)
             if load is not None:
                 ctx.set(dut.burst, load[0])
+                ctx.set(dut.burst_any, load[0] != 0)
                 ctx.set(dut.period_cycles, load[1])
             before, took = plain.cycle(now, want, load, back)
             returned += back

@@ -24,7 +24,7 @@ from tickgate.sw.model.demo_config import demo_config
 from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
 from tickgate.sw.model.survey import Selection
-from tickgate.sw.spec import defaults, itch
+from tickgate.sw.spec import itch
 from tickgate.sw.spec.events import TriggerFlag
 from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
 from tickgate.sw.spec.rows import SYMBOL_ROW
@@ -72,8 +72,7 @@ def session():
 def session_config(session):
     """A configuration under which every reject reason occurs."""
     derived = derive_config(lambda: (m for block in session for m in block), MEDIUM)
-    feed = FeedIdentity(defaults.FEED_IP, defaults.FEED_PORT, defaults.FEED_SESSION, 1).row()
-    return replace(demo_config(derived), feed=feed)
+    return replace(demo_config(derived), feed=FeedIdentity().row())
 
 
 def comparison(device, config):

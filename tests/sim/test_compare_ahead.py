@@ -19,7 +19,6 @@ from tickgate.sw.generate import SessionOptions, blocks
 from tickgate.sw.model.demo_config import demo_config
 from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
-from tickgate.sw.spec import defaults
 from tickgate.sw.spec.sizes import LADDER
 
 MEDIUM = LADDER["medium"]
@@ -34,8 +33,7 @@ def session():
 def config(session):
     """With an action in front of every hundredth part of the messages."""
     derived = derive_config(lambda: (m for block in session for m in block), MEDIUM)
-    feed = FeedIdentity(defaults.FEED_IP, defaults.FEED_PORT, defaults.FEED_SESSION, 1).row()
-    return replace(demo_config(derived), feed=feed)
+    return replace(demo_config(derived), feed=FeedIdentity().row())
 
 
 @pytest.fixture

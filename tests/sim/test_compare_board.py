@@ -161,6 +161,15 @@ def test_stall_is_refused(session, bench):
         compare(options(session, stall=0.5))
 
 
+def test_what_is_not_on_the_wire_is_refused_or_nothing(bench):
+    with board.BoardDevice(bench("board:1")) as device:
+        assert not device.has_memories and device.order_ends() == []
+        with pytest.raises(DeviceError, match="a board's memories cannot be read"):
+            device.memories()
+        with pytest.raises(UserError, match="host messages cannot be sent"):
+            device.inject(b"")
+
+
 def test_command_takes_the_sizes_from_the_device(session, bench, capsys):
     assert launcher.main(["compare", str(session), "--via", "board:1", "--limit", "300", "--top", "4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["mismatches"] == 0

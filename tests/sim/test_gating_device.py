@@ -11,7 +11,6 @@ from tickgate.sw.files.packer import Packer
 from tickgate.sw.generate import FaultOptions, SessionOptions, apply_faults, blocks
 from tickgate.sw.model.demo_config import demo_config
 from tickgate.sw.model.derive import derive_config
-from tickgate.sw.spec import defaults
 from tickgate.sw.spec.sizes import DEFAULT_SIZE, sizes_named
 
 MEDIUM = sizes_named(DEFAULT_SIZE)
@@ -26,8 +25,7 @@ def session():
 @pytest.fixture(scope="module")
 def config(session):
     derived = derive_config(lambda: (m for block in session for m in block), MEDIUM)
-    feed = FeedIdentity(defaults.FEED_IP, defaults.FEED_PORT, defaults.FEED_SESSION, 1).row()
-    return replace(demo_config(derived), feed=feed, actions=())
+    return replace(demo_config(derived), feed=FeedIdentity().row(), actions=())
 
 
 def shown(device, session, config):

@@ -21,7 +21,6 @@ from tickgate.sw.model import mac as model
 from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import ReferencePipeline
 from tickgate.sw.model.survey import Selection
-from tickgate.sw.spec import defaults
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import LADDER
 
@@ -39,8 +38,7 @@ def session():
 @pytest.fixture(scope="module")
 def config(session):
     derived = derive_config(lambda: (m for block in session for m in block), SMALL, FOUR).config
-    feed = FeedIdentity(defaults.FEED_IP, defaults.FEED_PORT, defaults.FEED_SESSION, 1).row()
-    return replace(derived, feed=feed)
+    return replace(derived, feed=FeedIdentity().row())
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from tickgate.sw.generate import SessionOptions, blocks
 from tickgate.sw.model.derive import derive_config
 from tickgate.sw.model.pipeline import POISON_CYCLES, UNAWARE_CYCLES, VOID_CYCLES, ReferencePipeline
 from tickgate.sw.model.survey import Selection
-from tickgate.sw.spec import defaults
 from tickgate.sw.spec.config import Action
 from tickgate.sw.spec.events import OrderItem
 from tickgate.sw.spec.sizes import LADDER
@@ -37,8 +36,7 @@ def session():
 @pytest.fixture(scope="module")
 def config(session):
     derived = derive_config(lambda: (m for block in session for m in block), SMALL, Selection(top=SMALL.slots)).config
-    feed = FeedIdentity(defaults.FEED_IP, defaults.FEED_PORT, defaults.FEED_SESSION, 1).row()
-    return replace(derived, feed=feed, actions=())
+    return replace(derived, feed=FeedIdentity().row(), actions=())
 
 
 @pytest.fixture(scope="module")

@@ -113,28 +113,20 @@ def test_arbiter_with_a_planted_fault_is_caught(fault, shows):
     assert shows in found
 
 
-def test_arbiter_of_one_sender_cuts_nothing():
-    dut, frame, out = PortArbiter(("orders",)), frame_of(random.Random(1), 0, 0, 50), []
+@pytest.mark.parametrize(
+    ("senders", "limited", "length"),
+    [
+        pytest.param(("orders",), True, 50, id="one-sender"),
+        pytest.param(("copy", "punt"), False, 190, id="no-limit"),
+    ],
+)
+def test_arbiter_of_one_sender_or_without_a_limit_cuts_nothing(senders, limited, length):
+    dut, frame, out = PortArbiter(senders, limited=limited), frame_of(random.Random(1), 0, 0, length), []
 
     async def testbench(ctx):
         ctx.set(dut.o.ready, 1)
         for word in [*frame, None, None]:
-            put(ctx, dut.i_orders, word)
-            if ctx.get(dut.o.valid):
-                out.append(got(ctx, dut.o))
-            await ctx.tick()
-
-    simulate(dut, testbench)
-    assert out == frame
-
-
-def test_arbiter_without_a_limit_cuts_nothing():
-    dut, frame, out = PortArbiter(("copy", "punt"), limited=False), frame_of(random.Random(1), 0, 0, 190), []
-
-    async def testbench(ctx):
-        ctx.set(dut.o.ready, 1)
-        for word in [*frame, None, None]:
-            put(ctx, dut.i_punt, word)
+            put(ctx, getattr(dut, f"i_{senders[-1]}"), word)
             if ctx.get(dut.o.valid):
                 out.append(got(ctx, dut.o))
             assert not ctx.get(dut.cut)
