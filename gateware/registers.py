@@ -52,13 +52,13 @@ class Bus(wiring.Signature):
 class Registers(wiring.Component):
     """The register bank of `tickgate.sw.spec.registers`.
 
-    `kill` is high in the cycle after any write to its register and stays so until the key is written to `arm`. Every
-    other write acts `WRITE_CYCLES` cycles later: the address is decoded in parts first, because the word that it means
-    may be far away on the device. So writes act in the order in which they come, and none of them after a later
-    kill. A commit leaves with the shadows as they were at its write. Several rows leave in the same cycle after a
-    write to `commit_group`. Writes may come in every cycle. A read is answered after `READ_CYCLES` cycles and sees
-    the writes before it; reads may come in every cycle; `now` is that of the cycle behind the read. What has no register, what is write only, and what
-    `tickgate.gateware.readback` answers, reads 0.
+    `kill` is high in the cycle after any write to its register and stays so until the key is written to `arm`.
+    Every other write acts `WRITE_CYCLES` cycles later: the address is decoded in parts first, because the word that
+    it means may be far away on the device. So writes act in the order in which they come, and none of them after a
+    later kill. A commit leaves with the shadows as they were at its write. Several rows leave in the same cycle
+    after a write to `commit_group`. Writes may come in every cycle. A read is answered after `READ_CYCLES` cycles
+    and sees the writes before it; reads may come in every cycle; `now` is that of the cycle behind the read. What
+    has no register, what is write only, and what `tickgate.gateware.readback` answers, reads 0.
 
     Heartbeat: with a limit of L cycles, 2 or more, `kill` is high L cycles after the last write to `heartbeat` or to
     the limit, and arming has no effect until one of them is written again.

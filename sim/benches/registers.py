@@ -264,8 +264,8 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
         assert None not in cycles, f"a write to {address:#x} changed nothing"
         return [c for c in cycles if c is not None]
 
-    for name, value in (("arm", ARM_KEY), ("kill", 1)):
-        found.add("bus", "kill", "arm" if name == "arm" else "write", (await measure(BY_NAME[name].offset, value, dut.kill))[0])
+    for name, value, event in (("arm", ARM_KEY, "arm"), ("kill", 1, "write")):
+        found.add("bus", "kill", event, (await measure(BY_NAME[name].offset, value, dut.kill))[0])
     found.add("bus", "clear", "write", (await measure(BY_NAME["clear"].offset, 1, dut.clear))[0])
     for record, _ in rows.ROWS:
         port = f"cfg_{record.name.removesuffix('_row')}"
