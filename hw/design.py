@@ -31,8 +31,8 @@ CELLS_FILE = "cells.json"
 ECP5_OPTIONS = "-abc9 -no-rw-check"
 SYNTHESIS_OPTIONS = {"trellis": ECP5_OPTIONS, "icestorm": ""}
 
-#: What place and route is told. The placer that solves for wire length and density at once needs some 15 % less wire for a
-#: whole device than nextpnr's default (record 69).
+#: What place and route is told. The placer that solves for wire length and density at once needs some 15 % less wire
+#: for a whole device than nextpnr's default (record 69).
 PLACE_OPTIONS = {"trellis": "--placer static", "icestorm": ""}
 
 #: Toolchains in which registers are moved into block RAMs between synthesis and place and route.
