@@ -27,8 +27,8 @@ def bin_number(latency) -> object:
 class Histogram(wiring.Component):
     """Counts latencies in the bins of `tickgate.sw.spec.telemetry`; counts are 32 bits and wrap.
 
-    A latency may come in every cycle. The counts are swept to 0 in the first `BINS` cycles after reset; a latency that
-    comes in these is not counted.
+    A latency may come in every cycle. The counts are swept to 0 in the first `BINS` + 2 cycles after reset; a latency
+    that comes in these is not counted.
 
     Members
     -------
@@ -48,23 +48,29 @@ class Histogram(wiring.Component):
         m = Module()
         m.submodules.memory = memory = Memory(shape=32, depth=BINS, init=[])
         change, look, write = memory.read_port(domain="comb"), memory.read_port(domain="comb"), memory.write_port()
-        counted, number = Signal(), Signal(_BIN_BITS, reset_less=True)
+        counted, number = Signal(reset_less=True), Signal(_BIN_BITS, reset_less=True)
         m.d.sync += counted.eq(self.valid)
         with m.If(self.valid):
             m.d.sync += number.eq(bin_number(self.latency_cycles))
         if "bin_off_by_one" in self._faults:
             with m.If((self.latency_cycles >= LINEAR_BINS) & (self.latency_cycles < LINEAR_BINS + LINEAR_BINS // 2)):
                 m.d.sync += number.eq(LINEAR_BINS - 1)
-        sweep, swept = Signal(range(BINS + 1)), Signal()
+        # Memories of six stages lie far apart: one register of each is reset, and starts the sweep from close by.
+        begins, starts = Signal(init=1), Signal(init=1, reset_less=True)
+        m.d.sync += [begins.eq(0), starts.eq(begins)]
+        sweep, swept = Signal(range(BINS + 1), reset_less=True), Signal()
         # Read in one cycle, counted and written in the next; what is being written then is not in memory yet.
-        changes, place = Signal(), Signal(_BIN_BITS, reset_less=True)
+        changes, place = Signal(reset_less=True), Signal(_BIN_BITS, reset_less=True)
         before, more = Signal(32, reset_less=True), Signal(32)
         again = changes & (place == number)
         m.d.sync += [changes.eq(counted & swept), place.eq(number), before.eq(Mux(again, more, change.data))]
         m.d.comb += [swept.eq(sweep == BINS), more.eq(before + 1)]
         m.d.comb += [change.addr.eq(number), look.addr.eq(self.select), self.count.eq(look.data)]
-        with m.If(~swept):
+        with m.If(starts):
+            m.d.sync += sweep.eq(0)
+        with m.Elif(~swept):
             m.d.sync += sweep.eq(sweep + 1)
+        with m.If(~swept):
             m.d.comb += [write.addr.eq(sweep), write.data.eq(0), write.en.eq(1)]
         with m.Else():
             m.d.comb += [write.addr.eq(place), write.data.eq(more), write.en.eq(changes)]
