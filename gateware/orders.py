@@ -304,6 +304,9 @@ class Orders(wiring.Component):
         m.d.comb += self._store.take.eq(takes_inject)
         m.d.sync += self.fresh.eq(self.starts)
         with m.If(self.starts):
+            m.d.sync += waits_killed.eq(0)
+        # Whatever is there between two frames: which of these cycles a frame begins in, few registers need to know.
+        with m.If(self.idle):
             order_total = HEADERS_SIZE - net.ETHERNET_SIZE + self.order_payload
             inject_total = HEADERS_SIZE - net.ETHERNET_SIZE + self._store.length
             order_end = Mux(self.has_firm, HEADERS_SIZE + PAYLOAD_SIZE + APPENDAGE_SIZE - 1,
@@ -322,7 +325,6 @@ class Orders(wiring.Component):
                 self.frame_total.eq(Mux(self.i.valid, order_total, inject_total)),
                 self.last_index.eq(end[3:]),
                 self.last_count.eq(end[:3] + 1),
-                waits_killed.eq(0),
             ]
         strike = self.kill
         if "kill_late" in self._faults:
@@ -351,7 +353,8 @@ class Orders(wiring.Component):
             store.word,
         )
         data = Signal(64)
-        m.d.comb += data.eq(Mux(self.is_order | (index < PAYLOAD_WORD), order_word, inject_word))
+        of_order = Signal(init=1)  # the next word: of an order, or of headers
+        m.d.comb += data.eq(Mux(of_order, order_word, inject_word))
 
         free = ~self.valid | self.o.ready
         if "payload_slips" in self._faults:
@@ -370,10 +373,11 @@ class Orders(wiring.Component):
             ]
             with m.If(self.loading):
                 m.d.sync += [index.eq(index + 1), self.loading.eq(~final)]
+                m.d.sync += of_order.eq(self.is_order | (index < PAYLOAD_WORD - 1))
             with m.Else():
-                m.d.sync += [self.idle.eq(1), index.eq(0)]
+                m.d.sync += [self.idle.eq(1), index.eq(0), of_order.eq(1)]
         with m.If(self.dropped):
-            m.d.sync += [self.valid.eq(0), self.loading.eq(0), self.idle.eq(1), index.eq(0)]
+            m.d.sync += [self.valid.eq(0), self.loading.eq(0), self.idle.eq(1), index.eq(0), of_order.eq(1)]
         with m.If(self.starts):
             m.d.sync += [self.valid.eq(1), self.loading.eq(1), self.idle.eq(0), index.eq(1)]
         m.d.comb += [self.o.valid.eq(self.valid & ~self.dropped), self.o.payload.eq(self.word)]
