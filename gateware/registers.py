@@ -20,6 +20,8 @@ from tickgate.sw.spec.version import release_word
 #: Words that one step of a read gathers.
 GROUP = 8
 READ_CYCLES = 4
+#: From a write to what it does, but for the kill switch and the heartbeat, which act in the next cycle.
+WRITE_CYCLES = 2
 
 
 class Bus(wiring.Signature):
@@ -48,11 +50,13 @@ class Bus(wiring.Signature):
 class Registers(wiring.Component):
     """The register bank of `tickgate.sw.spec.registers`.
 
-    A write acts in the next cycle: `kill` is high in the cycle after any write to its register and stays so until the
-    key is written to `arm`. A commit leaves in the cycle after its write, with the shadows as they were at the write.
-    Several rows leave in the same cycle after a write to `commit_group`. Writes may come in every cycle. A read is
-    answered after `READ_CYCLES` cycles; reads may come in every cycle. What has no register, what is write only, and
-    what `tickgate.gateware.readback` answers, reads 0.
+    `kill` is high in the cycle after any write to its register and stays so until the key is written to `arm`. Every
+    other write acts `WRITE_CYCLES` cycles later: first it is known which word is meant, and then that word, which may
+    be far away on the device, is loaded. So writes act in the order in which they come, and none of them after a later
+    kill. A commit leaves with the shadows as they were at its write. Several rows leave in the same cycle after a
+    write to `commit_group`. Writes may come in every cycle. A read is answered after `READ_CYCLES` cycles and sees
+    the writes before it; reads may come in every cycle. What has no register, what is write only, and what
+    `tickgate.gateware.readback` answers, reads 0.
 
     Heartbeat: with a limit of L cycles, 2 or more, `kill` is high L cycles after the last write to `heartbeat` or to
     the limit, and arming has no effect until one of them is written again.
@@ -97,10 +101,11 @@ class Registers(wiring.Component):
     }
     latency_cycles = {
         ("bus", "kill", "write"): (1, 1),
-        ("bus", "clear", "write"): (1, 1),
+        ("bus", "kill", "arm"): (WRITE_CYCLES, WRITE_CYCLES),
+        ("bus", "clear", "write"): (WRITE_CYCLES, WRITE_CYCLES),
         ("bus__r_en", "bus__r_valid", "read"): (READ_CYCLES, READ_CYCLES),
-        **{("bus", f"cfg_{row}", "commit"): (1, 1) for row in ROW_PORTS},
-        **{("bus", f"cfg_{row}", "shadow"): (1, 1) for row in ROW_PORTS},
+        **{("bus", f"cfg_{row}", "commit"): (WRITE_CYCLES, WRITE_CYCLES) for row in ROW_PORTS},
+        **{("bus", f"cfg_{row}", "shadow"): (WRITE_CYCLES, WRITE_CYCLES) for row in ROW_PORTS},
     }
     COUNTERS: tuple[str, ...] = ()
 
@@ -145,6 +150,9 @@ class Registers(wiring.Component):
         m = Module()
         m.d.sync += self.now.eq(self.now + 1)
         m.d.comb += self.armed.eq(~self.kill)
+        self._data = Signal(32, reset_less=True)
+        with m.If(self.bus.w_en):
+            m.d.sync += self._data.eq(self.bus.w_data)
         self._heartbeat(m)
         self._write(m)
         self._rows(m)
@@ -154,6 +162,12 @@ class Registers(wiring.Component):
     def _hit(self, name: str, word: int = 0):
         """The bus writes this word of the register in this cycle."""
         return self.bus.w_en & (self.bus.addr == BY_NAME[name].offset + 4 * word)
+
+    def _wrote(self, m, name: str, word: int = 0):
+        """The bus wrote this word of the register in the cycle before; what it wrote is `_data`."""
+        wrote = Signal(name=f"wrote_{name}_{word}")
+        m.d.sync += wrote.eq(self._hit(name, word))
+        return wrote
 
     def _heartbeat(self, m):
         """Whether the host's sign of life is overdue."""
@@ -168,28 +182,27 @@ class Registers(wiring.Component):
             m.d.sync += [left.eq(self._limit - 1), runs.eq(self._limit != 0), self._lost.eq(0)]
         with m.If(self._hit("heartbeat_limit_cycles")):
             m.d.sync += [left.eq(self.bus.w_data - 1), runs.eq(self.bus.w_data != 0), self._lost.eq(0)]
+            m.d.sync += self._limit.eq(self.bus.w_data)
 
     def _write(self, m):
-        data = self.bus.w_data
-        key = data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
-        with m.If(self._hit("arm") & key):
+        key = self._data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
+        with m.If(self._wrote(m, "arm") & key):
             m.d.sync += self.kill.eq(0)
         with m.If(self._hit("kill") | self._overdue | self._lost):
             m.d.sync += self.kill.eq(1)
-        m.d.sync += self.clear.eq(self._hit("clear"))
+        m.d.sync += self.clear.eq(self._wrote(m, "clear"))
         self._scratch = Signal(32)
         for name, register in (
             ("scratch", self._scratch),
             ("telemetry_mask", self.telemetry_mask),
             ("telemetry_every", self.telemetry_every),
-            ("heartbeat_limit_cycles", self._limit),
             ("row_select", self.row_select),
         ):
-            with m.If(self._hit(name)):
-                m.d.sync += register.eq(data)
+            with m.If(self._wrote(m, name)):
+                m.d.sync += register.eq(self._data)
 
     def _rows(self, m):
-        group = self._hit("commit_group")
+        group = self._wrote(m, "commit_group")
         for number, (short, record) in enumerate(ROW_PORTS.items()):
             port = getattr(self, f"cfg_{short}")
             shadow = Signal(layout(record), name=f"shadow_{short}")
@@ -198,17 +211,17 @@ class Registers(wiring.Component):
                 target = shadow[f.name]
                 for word in range(BY_NAME[f"{short}_{f.name}"].words):
                     part = target[32 * word : 32 * word + 32]
-                    with m.If(self._hit(f"{short}_{f.name}", word)):
-                        m.d.sync += part.eq(self.bus.w_data)
+                    with m.If(self._wrote(m, f"{short}_{f.name}", word)):
+                        m.d.sync += part.eq(self._data)
             chosen = Signal(name=f"grouped_{short}")
-            m.d.comb += chosen.eq(group & self.bus.w_data[spec.GROUP_ROWS_AT + number])
+            m.d.comb += chosen.eq(group & self._data[spec.GROUP_ROWS_AT + number])
             if "group_in_turn" in self._faults and number % 2:
                 later = Signal(name=f"later_{short}")
                 m.d.sync += later.eq(chosen)
                 chosen = later
-            commit = self._hit(f"{short}_commit") | chosen
+            commit = self._wrote(m, f"{short}_commit") | chosen
             # A group names slot and side; a row that is a slot's takes the slot of it.
-            select = Mux(chosen, self.bus.w_data[:7] >> (ROWS[number][1] == "slot"), self.bus.w_data)
+            select = Mux(chosen, self._data[:7] >> (ROWS[number][1] == "slot"), self._data)
             if "commit_late" in self._faults:
                 slow, kept = Signal(), Signal(len(port.select))
                 m.d.sync += [slow.eq(commit), kept.eq(select)]

@@ -15,6 +15,9 @@ from tickgate.gateware.board.roles import Roles
 from tickgate.gateware.board.uart import bit_cycles, connect_uart
 from tickgate.gateware.top import Top
 
+#: What has a clock domain of its own, from the inputs to the outputs: the rest of the board needs no more than `sync`.
+PARTS = ("console", *Top.PARTS, "lights")
+
 
 class BoardTop(Elaboratable):
     """The whole device on a board.
@@ -30,7 +33,7 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform):
         m, board = Module(), self._board
-        add_part_domains(m, add_domains(m, board.clocks)["sync"], Top.PARTS)
+        add_part_domains(m, add_domains(m, board.clocks)["sync"], PARTS)
         phys = [port.phy for port in board.ports if port.phy]
         m.submodules.clocks = clocks = Clocks(
             family=board.part.family,
@@ -100,7 +103,8 @@ class BoardTop(Elaboratable):
     def _lights(self, m, device, link, platform):
         board = self._board
         meanings = tuple(led.meaning for led in board.leds)
-        m.submodules.lights = lights = Lights(meanings, clock_hz=board.core_hz)
+        lights = Lights(meanings, clock_hz=board.core_hz)
+        m.submodules.lights = DomainRenamer("sync_lights")(lights)
         m.d.comb += [lights.status.eq(device.status), lights.link.eq(link)]
         connect_leds(m, board.leds, lights.o, platform)
         for resource, number, level in board.still:
@@ -113,6 +117,7 @@ class BoardTop(Elaboratable):
         board = self._board
         if not board.uart_baud:
             return
-        m.submodules.console = console = Console()
-        connect_uart(m, console, bit_cycles(board.core_hz, board.uart_baud), platform)
+        console = Console()
+        m.submodules.console = DomainRenamer("sync_console")(console)
+        connect_uart(m, console, bit_cycles(board.core_hz, board.uart_baud), platform, "sync_console")
         connect(m, console.bus, device.bus)

@@ -78,10 +78,9 @@ class Console(wiring.Component):
         hexadecimal = Mux(nibble < 10, nibble + ord("0"), nibble + (ord("a") - 10))
         ending = Array(Const(b, 8) for b in console.ANSWER_END.encode())
         value_bytes = console.DATA_DIGITS + len(console.ANSWER_END) - ("no_line_end" in self._faults)
-        m.d.comb += [
-            self.bus.addr.eq(address),
-            self.bus.w_data.eq(digits[: 4 * console.DATA_DIGITS]),
-        ]
+        # The registers may be far away on the device: what the bus shows comes from registers.
+        m.d.comb += self.bus.w_data.eq(digits[: 4 * console.DATA_DIGITS])
+        m.d.sync += [self.bus.addr.eq(address), self.bus.w_en.eq(0), self.bus.r_en.eq(0)]
 
         def clear():
             m.d.sync += [first.eq(1), write.eq(0), bad.eq(0), count.eq(0)]
@@ -109,7 +108,7 @@ class Console(wiring.Component):
                         if "strange_letters" not in self._faults:
                             m.d.sync += bad.eq(1)
             with m.State("Execute"):
-                m.d.comb += [self.bus.w_en.eq(write), self.bus.r_en.eq(~write)]
+                m.d.sync += [self.bus.w_en.eq(write), self.bus.r_en.eq(~write)]
                 m.d.sync += [which.eq(0), kind.eq(~write), at.eq(0)]
                 m.d.sync += left.eq(Mux(write, lengths[0], value_bytes))
                 with m.If(write):

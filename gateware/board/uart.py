@@ -1,6 +1,6 @@
 """A UART: bytes with one start bit, one stop bit and no parity."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, DomainRenamer, Module, Signal
 from amaranth.lib import io, stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out, connect
@@ -46,6 +46,7 @@ class UartReceiver(wiring.Component):
         m.submodules.line = FFSynchronizer(self.rx, line, init=1)
         timer, left = Signal(range(self._cycles)), Signal(range(11))
         shift = Signal(8)
+        m.d.comb += self.o.payload.eq(shift)  # which stays for at least a bit time
         m.d.sync += self.o.valid.eq(0)
         with m.If(left == 0):
             with m.If(~line):
@@ -57,7 +58,7 @@ class UartReceiver(wiring.Component):
             with m.If((left == 10) & line):  # no start bit, a glitch
                 m.d.sync += left.eq(0)
             with m.Elif(left == 1):
-                m.d.sync += [self.o.valid.eq(line), self.o.payload.eq(shift)]
+                m.d.sync += self.o.valid.eq(line)
             with m.Else():
                 m.d.sync += shift.eq(Cat(shift[1:], line))
         return m
@@ -98,16 +99,18 @@ class UartTransmitter(wiring.Component):
         return m
 
 
-def connect_uart(m, component, cycles, platform):
+def connect_uart(m, component, cycles, platform, domain="sync"):
     """The UART of the board around a component that takes bytes at `i` and gives them at `o`.
 
     Parameters
     ----------
     cycles: of a bit, see `bit_cycles`.
+    domain: that `component` is in.
     """
     pins = platform.request("uart", 0, dir="-")
-    m.submodules.uart_rx = receiver = UartReceiver(cycles)
-    m.submodules.uart_tx = transmitter = UartTransmitter(cycles)
+    receiver, transmitter = UartReceiver(cycles), UartTransmitter(cycles)
+    m.submodules.uart_rx = DomainRenamer(domain)(receiver)
+    m.submodules.uart_tx = DomainRenamer(domain)(transmitter)
     m.submodules.uart_rx_pin = rx = io.Buffer("i", pins.rx)
     m.submodules.uart_tx_pin = tx = io.Buffer("o", pins.tx)
     m.d.comb += [receiver.rx.eq(rx.i), tx.o.eq(transmitter.tx)]

@@ -6,7 +6,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from tickgate.gateware.registers import READ_CYCLES, Registers
+from tickgate.gateware.registers import READ_CYCLES, WRITE_CYCLES, Registers
 from tickgate.sw.model.heartbeat import Heartbeat
 from tickgate.sw.spec import registers as spec
 from tickgate.sw.spec.registers import ARM_KEY, BY_NAME, REGISTERS, Access
@@ -31,6 +31,12 @@ async def write(ctx, dut, address, value):
     ctx.set(dut.bus.w_en, 1)
     await ctx.tick()
     ctx.set(dut.bus.w_en, 0)
+
+
+async def write_through(ctx, dut, address, value):
+    """Writes, and waits until the write has acted."""
+    await write(ctx, dut, address, value)
+    await ctx.tick().repeat(WRITE_CYCLES - 1)
 
 
 async def read(ctx, dut, address):
@@ -105,6 +111,7 @@ def test_registers_row_leaves_whole_with_its_commit(record):
         for address, value in spec.row_writes(record, values, 5):
             assert not ctx.get(port.commit)
             await write(ctx, dut, address, value)
+        await ctx.tick().repeat(WRITE_CYCLES - 1)
         assert ctx.get(port.commit) and ctx.get(port.select) == 5
         assert record.unpack(ctx.get(port.row.as_value())) == values
         await ctx.tick()
@@ -123,7 +130,7 @@ def test_registers_group_leaves_in_one_cycle(names, slot, side):
             writes = spec.row_writes(record, {f.name: 1 for f in record.fields})[:-1]
             for address, value in writes:
                 await write(ctx, dut, address, value)
-        await write(ctx, dut, BY_NAME["commit_group"].offset, spec.group_value(names, slot, side))
+        await write_through(ctx, dut, BY_NAME["commit_group"].offset, spec.group_value(names, slot, side))
         assert [name for name, port in ports.items() if ctx.get(port.commit)] == sorted(names, key=list(ports).index)
         for name in names:
             selector = {r.name: s for r, s in ROWS}[f"{name}_row"]
@@ -153,13 +160,13 @@ def test_registers_heartbeat_that_stops_latches_the_kill_switch(limit):
         model.write_limit(await beat(BY_NAME["heartbeat_limit_cycles"].offset, limit), limit)
         for _ in range(20):
             model.beat(await beat(beats, 0))
-            await write(ctx, dut, arm, ARM_KEY)
+            await write_through(ctx, dut, arm, ARM_KEY)
             for _ in range(rng.randrange(2 * limit + 4)):
                 assert ctx.get(dut.kill) == model.holds_kill(ctx.get(dut.now)), ctx.get(dut.now)
                 await ctx.tick()
         while not ctx.get(dut.kill):
             await ctx.tick()
-        await write(ctx, dut, arm, ARM_KEY)
+        await write_through(ctx, dut, arm, ARM_KEY)
         assert ctx.get(dut.kill) and await read(ctx, dut, BY_NAME["status"].offset) == 0b100000
         await write(ctx, dut, BY_NAME["heartbeat_limit_cycles"].offset, 0)
         await write(ctx, dut, arm, ARM_KEY)
@@ -176,13 +183,22 @@ def test_registers_kill_is_up_after_reset_and_falls_only_for_the_key():
         kill, arm = BY_NAME["kill"].offset, BY_NAME["arm"].offset
         assert ctx.get(dut.kill)
         for bit in range(32):
-            await write(ctx, dut, arm, ARM_KEY ^ 1 << bit)
+            await write_through(ctx, dut, arm, ARM_KEY ^ 1 << bit)
             assert ctx.get(dut.kill)
-        await write(ctx, dut, arm, ARM_KEY)
+        await write_through(ctx, dut, arm, ARM_KEY)
         assert not ctx.get(dut.kill) and ctx.get(dut.armed)
         assert await read(ctx, dut, BY_NAME["status"].offset) & 1
         await write(ctx, dut, kill, 0)
         assert ctx.get(dut.kill) and not ctx.get(dut.armed)
+        # An arming that is under way does not undo a kill behind it; one behind a kill does.
+        await write(ctx, dut, arm, ARM_KEY)
+        await write(ctx, dut, kill, 0)
+        for _ in range(2 * WRITE_CYCLES):
+            assert ctx.get(dut.kill)
+            await ctx.tick()
+        await write(ctx, dut, kill, 0)
+        await write_through(ctx, dut, arm, ARM_KEY)
+        assert not ctx.get(dut.kill)
 
     run(dut, testbench)
 
@@ -231,26 +247,26 @@ def test_registers_planted_fault_is_caught(fault):
         if not ctx.get(dut.kill):
             wrong.append("reset_armed")
         await write(ctx, dut, BY_NAME["kill"].offset, 1)
-        await write(ctx, dut, BY_NAME["arm"].offset, ARM_KEY ^ 1)
+        await write_through(ctx, dut, BY_NAME["arm"].offset, ARM_KEY ^ 1)
         if not ctx.get(dut.kill):
             wrong.append("any_key_arms")
         for address, value in spec.row_writes(FEED_ROW, values):
             await write(ctx, dut, address, value)
         group = spec.group_value(("feed", "mark"))
-        await write(ctx, dut, BY_NAME["commit_group"].offset, group)
+        await write_through(ctx, dut, BY_NAME["commit_group"].offset, group)
         if fault != "commit_late" and ctx.get(port.commit) != ctx.get(dut.cfg_mark.commit):
             wrong.append("group_in_turn")
         await ctx.tick().repeat(3)
         for address, value in spec.row_writes(FEED_ROW, values):
             await write(ctx, dut, address, value)
         rows = []
-        for _ in range(3):
+        for _ in range(2 + WRITE_CYCLES):
             if ctx.get(port.commit):
                 rows.append(FEED_ROW.unpack(ctx.get(port.row.as_value())))
             await write(ctx, dut, BY_NAME["feed_dst_ip"].offset, 0)
         await write(ctx, dut, BY_NAME["heartbeat_limit_cycles"].offset, 3)
         await ctx.tick().repeat(5)
-        await write(ctx, dut, BY_NAME["arm"].offset, ARM_KEY)
+        await write_through(ctx, dut, BY_NAME["arm"].offset, ARM_KEY)
         if not ctx.get(dut.kill):
             wrong.append("heartbeat_forgotten")
         if rows != [values]:
