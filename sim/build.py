@@ -271,7 +271,7 @@ def shared_object(
                 cold.append((source, ("-O0",)))
             else:
                 hot.append(source)
-        trains = not (waves or faults or gmii or gate_level) and sizes.orders >= sizes_named(DEFAULT_SIZE).orders
+        trains = not (waves or faults or gmii or gate_level) and sizes == sizes_named(DEFAULT_SIZE)
         reason = compiling.library(
             compiling.Compilation(compiler, flags, obj),
             hot,
