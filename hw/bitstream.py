@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tickgate.hw import floorplan, own_registers, placed, tools
 from tickgate.hw import hierarchy as parts_module
-from tickgate.hw import own_registers, placed, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.design import CELLS_FILE, MOVES_REGISTERS, NAME, Design, prepare
 from tickgate.hw.fits import check_fits
@@ -123,6 +123,8 @@ def build(
             moved = _moved(board, work / f"{NAME}.json", work / CELLS_FILE)
         if moved.flip_flops:
             steps.tell(str(moved))
+        if sited := floorplan.place_in_file(board.part, work / f"{NAME}.json", NAME):
+            steps.tell(f"{sited} block RAMs of the book have sites side by side")
         cells = parts_module.total_cells(json.loads((work / CELLS_FILE).read_text()))
         check_fits(board.name, board.part, cells, placed.SMALLER)
         results, lost = _try_seeds(board, design, hierarchy, work, range(1, seeds + 1), pool, workshop, steps)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tickgate.hw import own_registers, tools
+from tickgate.hw import floorplan, own_registers, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.platforms import board_top, platform_for
 
@@ -139,7 +139,7 @@ def _plan(
             files[name] = undefined_collisions(files[name])
     if board.toolchain in MOVES_REGISTERS:
         # What is done to the netlist between the tools decides the circuit as well.
-        files |= {path.name: path.read_text() for path in own_registers.SOURCES}
+        files |= {path.name: path.read_text() for path in (*own_registers.SOURCES, Path(floorplan.__file__))}
     return files, _commands(files)
 
 

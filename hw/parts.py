@@ -21,6 +21,8 @@ class Part:
     speed: speed grade.
     luts, block_rams, multipliers: what it holds.
     target_hz: clock that every stage is to meet on it.
+    block_ram_rows, block_ram_columns: where block RAMs that stand together may be put (`hw.floorplan`): neighbouring
+        rows of nextpnr's grid, and the columns in which these have one, four to a group. Empty where no RAM is put.
     """
 
     name: str
@@ -32,10 +34,17 @@ class Part:
     block_rams: int
     multipliers: int
     target_hz: int
+    block_ram_rows: tuple[int, ...] = ()
+    block_ram_columns: tuple[int, ...] = ()
 
 
 #: Logic cells, block RAMs and 18x18 multipliers of the ECP5 sizes (Lattice FPGA-DS-02012, table 1.1).
 _ECP5 = {"25": (24_288, 56, 28), "45": (43_848, 108, 72), "85": (83_640, 208, 156)}
+#: Rows and columns of the 85F's block RAMs in nextpnr's grid, as in the names of its sites, without groups at the edges.
+_ECP5_RAM_ROWS = {"85": (70, 82)}
+_ECP5_RAM_COLUMNS = {
+    "85": tuple(x + 2 * n for x in (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114) for n in range(4))
+}
 _ECP5_PREFIX = {"LFE5U": "", "LFE5UM": "um-", "LFE5UM5G": "um5g-"}
 
 
@@ -51,6 +60,8 @@ def _ecp5(line: str, size: str, speed: str, balls: int, target_hz: int) -> Part:
         block_rams=block_rams,
         multipliers=multipliers,
         target_hz=target_hz,
+        block_ram_rows=_ECP5_RAM_ROWS.get(size, ()),
+        block_ram_columns=_ECP5_RAM_COLUMNS.get(size, ()),
     )
 
 

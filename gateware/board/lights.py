@@ -46,7 +46,9 @@ class Lights(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        status, seen = self.status, []
+        # The lights are at the edge of the device, and what they show is not: a register on the way.
+        status, seen = Signal.like(self.status, name="status_here"), []
+        m.d.sync += status.eq(self.status)
         armed = status.armed if "kill_and_armed_swapped" not in self._faults else ~status.armed
         for number, meaning in enumerate(self._meanings):
             if meaning is LedMeaning.ALIVE:
