@@ -40,7 +40,7 @@ class Part:
 
 #: Logic cells, block RAMs and 18x18 multipliers of the ECP5 sizes (Lattice FPGA-DS-02012, table 1.1).
 _ECP5 = {"25": (24_288, 56, 28), "45": (43_848, 108, 72), "85": (83_640, 208, 156)}
-#: Rows and columns of the 85F's block RAMs in nextpnr's grid, as in the names of its sites, without groups at the edges.
+#: Rows and columns of the 85F's block RAMs in nextpnr's grid, as in the names of its sites; none at the edges.
 _ECP5_RAM_ROWS = {"85": (70, 82)}
 _ECP5_RAM_COLUMNS = {
     "85": tuple(x + 2 * n for x in (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114) for n in range(4))
