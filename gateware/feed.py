@@ -200,7 +200,9 @@ class Feed(wiring.Component):
             found = [(pulse, amount) for counted, pulse, amount in events if counted == name]
             for at, (pulse, amount) in enumerate(found):
                 found[at] = _kept(m, f"{name}_pulse_{at}", pulse, amount)
-            if len(found) > 1:  # of one each; gathered before they are counted
+            if len(found) > 1:  # gathered before they are counted
+                if any(not isinstance(by, int) or by != 1 for _, by in found):
+                    raise ValueError(f"{name} has several causes, which must count one each")
                 pulses = [pulsed for pulsed, _ in found]
                 found = [_kept(m, f"{name}_pulse", Cat(pulses).any(), sum(pulses))]
             for pulsed, by in found:

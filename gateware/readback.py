@@ -22,8 +22,8 @@ _OWN_CYCLES = 3
 class Readback(wiring.Component):
     """Keeps every row that was committed since reset, and answers reads of its shadow registers with it.
 
-    Its answers and those of the registers are never both other than 0, so that they are ORed. A row that was committed
-    is read from the second cycle behind its commit on.
+    Its answers and those of the registers are never both other than 0, so that they are ORed. A read tells
+    the rows that were committed up to the cycle behind it.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ class Readback(wiring.Component):
     Members
     -------
     addr: In(12), of the register bus.
-    row_select: In(7), 2 x slot + side of the rows that are read, steady for two cycles before a read.
+    row_select: In(7), 2 x slot + side of the rows that are read, as it is two cycles behind
+        `addr`.
     cfg_<row>: In(RowPort(record)), as the stages get them.
     r_data: Out(32), `READ_CYCLES` cycles after `addr`; 0 where the address is no field of a row, or none was committed.
 

@@ -160,7 +160,7 @@ class Registers(wiring.Component):
 
     def _hit(self, name: str, word: int = 0):
         """The bus writes this word of the register in this cycle."""
-        return self.bus.w_en & (self.bus.addr == BY_NAME[name].offset + 4 * word)
+        return self.bus.w_en & (self.bus.addr[2:] == BY_NAME[name].offset // 4 + word)
 
     def _decode(self, m):
         """What the bus did in the cycle before: a bit for each value of each part of the address."""

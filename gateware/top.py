@@ -54,7 +54,8 @@ class Top(wiring.Component):
     build_id: told by the register `build_id`; see `tickgate.gateware.build.build_id`.
     core_clock_hz: told by its register, in kHz.
     status: whether there is an output `status` of `STATUS`, for the lights of a board.
-    sampled_telemetry: see `tickgate.gateware.telemetry.Telemetry`; a small part has no room for it.
+    sampled_telemetry: see `tickgate.gateware.telemetry.Telemetry`; boards of parts up to the
+        85F are built without it.
     around: what counts around the device by its name, with the names of its counters in the register map; for each
         there is an input `counters_<name>`, and registers tell the sums.
     domains: whether each of `PARTS` is in a clock domain of its own, `sync_<part>`, which is around and has the clock

@@ -55,6 +55,8 @@ def sites(part: Part, rams: Iterable[str]) -> dict[str, str]:
 
 def place_in_file(part: Part, netlist: Path, top: str) -> int:
     """Gives block RAMs of Yosys' netlist (`write_json`) their sites; returns how many have one."""
+    if not part.block_ram_rows:
+        return 0
     design = json.loads(netlist.read_text())
     cells = design["modules"][top]["cells"]
     found = sites(part, [name for name, cell in cells.items() if cell["type"] == "DP16KD"])

@@ -190,6 +190,8 @@ def _train(library: Path, sizes: Sizes) -> None:
     numbers = [str(n) for n in (sizes.slots, sizes.orders, sizes.levels, sizes.stash)]
     # These say where a profile goes, of which the compiler would not know.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GCOV_PREFIX")}
+    # A compiler that counts in Clang's way is found out afterwards; its file must not be left in the user's folder.
+    kept["LLVM_PROFILE_FILE"] = os.devnull
     try:
         done = subprocess.run(
             [sys.executable, "-m", _TRAINING, str(library), *numbers],

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.book.hashing import table_shape
 from tickgate.gateware.book.levels import group_bits
+from tickgate.gateware.book.pace import APART_CYCLES
 from tickgate.gateware.lib.layouts import elastic
 from tickgate.gateware.lib.logic import first_one
 from tickgate.sw.spec.events import EVENT, EventKind, Notice
@@ -129,7 +130,7 @@ class Front(wiring.Component):
         # Set as if something entered: where nothing does, `open_` stays, and 1 does no harm.
         replaces = self.i.valid & (event.kind == EventKind.REPLACE) & open_ & ~urgent
         with m.If(open_ | wide):
-            m.d.sync += wait.eq(Mux(replaces, 3, 1))
+            m.d.sync += wait.eq(Mux(replaces, 2 * APART_CYCLES, APART_CYCLES) - 1)
         m.d.comb += self.second_follows.eq(halved & ~second)
         start = Signal()
         m.d.sync += wide.eq(taken & event.every_slot)

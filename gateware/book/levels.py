@@ -135,7 +135,7 @@ class Levels(wiring.Component):
         # What the last operation left behind; the one after it may have read memory before that was written. Masks are
         # kept decoded: one bit of a word, or of the summary.
         last_valid = Signal(reset_less=True)  # a sweep follows a reset
-        last_key = Signal(key_bits, reset_less=True)  # key, rank and group are known a stage before the others
+        last_key = Signal(key_bits, reset_less=True)  # key, level and group are known a stage before the others
         last_level = Signal(sizes.level_bits, reset_less=True)
         last_here = Signal(word, reset_less=True)
         last_rest = Signal(word, reset_less=True)  # the other levels of its word

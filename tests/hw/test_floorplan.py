@@ -2,11 +2,14 @@
 
 import json
 import random
+import re
 
 import pytest
 
+from tickgate.gateware.build import STAGES, to_verilog
 from tickgate.hw import floorplan
 from tickgate.hw.parts import PARTS, part_named
+from tickgate.sw.spec.sizes import Sizes
 
 PART = part_named("LFE5UM5G-85F-8BG554")
 WAYS = [f"device.book.table.way{way}.0.{number}" for way in range(10) for number in range(4)]
@@ -70,3 +73,13 @@ def test_floorplan_netlist_gets_the_sites_and_keeps_the_rest(tmp_path):
     site = after[WAYS[0]]["attributes"].pop("BEL")
     assert site == floorplan.sites(PART, [WAYS[0]])[WAYS[0]]
     assert after == before["modules"]["top"]["cells"]
+
+
+def test_floorplan_memories_are_those_of_the_book():
+    book = STAGES["book"](Sizes(slots=2, orders=256, levels=64, stash=8), frozenset())
+    modules = dict(
+        re.findall(r"^module \\?(\S+) ?\((.*?)^endmodule", to_verilog(book, name="book"), re.MULTILINE | re.DOTALL)
+    )
+    for begins in floorplan.MEMORIES:
+        module, memory = begins.removeprefix("device.").rsplit(".", 1)
+        assert re.search(rf"^  reg \[\d+:0\] {memory}\d* \[", modules[module], re.MULTILINE), begins
