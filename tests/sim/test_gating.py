@@ -87,14 +87,14 @@ class Mixed(wiring.Component):
             m.d.sync += wide.eq(Cat(pipe.get("product", 1), wide[:68]))
         long, behind = Signal(64, init=(1 << 64) - 3000), Signal(64)
         m.d.sync += [long.eq(long + 1), behind.eq(long - wide[:64])]
-        sums = long.xor() ^ behind.xor() ^ (long + wide[:64])[64]
-        odd = Signal()
-        m.d.sync += odd.eq((wide & 0x5_0123_4567_89AB_CDEF_0011_2233).xor() ^ (held & 0x8421).xor() ^ sums)
+        odd, sums = Signal(), Signal()  # in registers of their own: what changes in every cycle would raise both
+        m.d.sync += sums.eq(long.xor() ^ behind.xor() ^ (long + wide[:64])[64])
+        m.d.sync += odd.eq((wide & 0x5_0123_4567_89AB_CDEF_0011_2233).xor() ^ (held & 0x8421).xor())
         pipe.put("total", (pipe.get("product", 1) ^ read.data ^ pipe.get("when", 1))[:24], 1)
         m.d.comb += [
             self.o_valid.eq(pipe.get("valid", 2)),
             self.o_total.eq(pipe.get("total", 2)),
-            self.state.eq(Cat(left[:4], right[:4], held[:7], odd, wide[92:]) ^ count),
+            self.state.eq(Cat(left[:4], right[:4], held[:7], odd, wide[92:]) ^ count ^ sums),
             self.now_or_b.eq(now ^ (self.b & right)),
         ]
         return m
