@@ -180,7 +180,7 @@ def _ecpix5(size: str) -> Board:
         leds=tuple(Led("rgb_led", number, meaning, part) for number, part, meaning in colours),
         uart_baud=_SPEED,
         programmer=Programmer("openFPGALoader", ("-b", "ecpix5", "{file}"), "bit", _OPENFPGALOADER),
-        status="elaborated",
+        status="built" if size == "85" else "elaborated",
     )
 
 
