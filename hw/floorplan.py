@@ -8,7 +8,6 @@ at a time.
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,7 +26,7 @@ def sites(part: Part, rams: Iterable[str]) -> dict[str, str]:
 
     Parameters
     ----------
-    rams: names of the block RAMs, as Yosys calls them: the memory's, and numbers within.
+    rams: names of the block RAMs, as Yosys calls them: the memory's, and two numbers within.
     """
     rows: list[list[str]] = [[] for _ in part.block_ram_rows]
     if not rows:
@@ -35,10 +34,9 @@ def sites(part: Part, rams: Iterable[str]) -> dict[str, str]:
     for begins in MEMORIES:
         memories = defaultdict(list)
         for ram in rams:
+            memory, *numbers = ram.rsplit(".", 2)
             if ram.startswith(begins):
-                first, *rest = (int(number) for number in re.findall(r"\d+", ram.removeprefix(begins)))
-                named = not ram.removeprefix(begins).startswith(".")
-                memories[first if named else -1].append((rest, ram))
+                memories[int(memory.removeprefix(begins) or 0)].append(([int(number) for number in numbers], ram))
         for turn, (_, found) in enumerate(sorted(memories.items())):
             for at, (_, ram) in enumerate(sorted(found)):
                 rows[(turn if len(memories) > 1 else at) % len(rows)].append(ram)
