@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from model_flow import add, binaryfile, directory, flow, trading_action
@@ -221,9 +222,18 @@ def test_interrupted_rows_exit_130_and_leave_nothing(long_session, tmp_path, num
 
 
 def test_interrupted_comparison_exits_130(long_session):
-    process = launch("compare", long_session, "--pack", "1")
-    time.sleep(3)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    with launch("compare", long_session, "--pack", "1") as process:
+        try:
+            until = time.monotonic() + 120
+            while not runs_device(process) and process.poll() is None and time.monotonic() < until:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, out, error) == (130, "", "tickgate: interrupted\n")
+
+
+def runs_device(process):
+    """Whether the process has loaded the compiled device, which a comparison does when it begins."""
+    return "/device.so" in Path(f"/proc/{process.pid}/maps").read_text()
