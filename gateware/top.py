@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from amaranth.hdl import DomainRenamer, Module
+from amaranth.hdl import DomainRenamer, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -60,7 +60,8 @@ class Top(wiring.Component):
         there is an input `counters_<name>`, and registers tell the sums.
     domains: whether each of `PARTS` is in a clock domain of its own, `sync_<part>`, which is around and has the clock
         of `sync`; so a board resets each of them by a register of its own.
-    faults: names of `FAULTS` (`stage.fault`), for the tests of the tests.
+    faults: names of `FAULTS` (`stage.fault`), for the tests of the tests. Of several faults of the wiring only the one
+        that the input `fault_select` tells is there, by its place in `faults_chosen`, and none while that is 0.
 
     Members
     -------
@@ -119,6 +120,7 @@ class Top(wiring.Component):
         self._sampled, self._domains = sampled_telemetry, domains
         self._status, self._around = status, dict(around)
         self._faults = checked_faults(faults, self.FAULTS)
+        self._chosen = self.faults_chosen(faults)
         super().__init__(
             {
                 "i_a": In(flow(FRAME_WORD)),
@@ -133,8 +135,15 @@ class Top(wiring.Component):
                 **({"status": Out(STATUS)} if status else {}),
                 **({f"trace_{stage}": Out(flow(record)) for stage, record in TRACES.items()} if trace else {}),
                 **{f"counters_{name}": In(counters(names)) for name, names in self._around.items()},
+                **({"fault_select": In(range(len(self._chosen)))} if self._chosen else {}),
             }
         )
+
+    @staticmethod
+    def faults_chosen(faults: frozenset[str]) -> tuple[str, ...]:
+        """What `fault_select` tells by its number: no fault, or one of the wiring; empty where there is no choice."""
+        wiring = sorted(fault for fault in faults if fault.startswith("wiring."))
+        return ("", *wiring) if len(wiring) > 1 else ()
 
     @property
     def sizes(self) -> Sizes:
@@ -161,6 +170,12 @@ class Top(wiring.Component):
 
     def _faults_of(self, stage: str) -> frozenset[str]:
         return frozenset(f.split(".", 1)[1] for f in self._faults if f.startswith(f"{stage}."))
+
+    def _unless(self, fault, right, wrong=0):
+        """`right`, and `wrong` where this fault of the wiring is there."""
+        if fault not in self._faults:
+            return right
+        return Mux(self.fault_select == self._chosen.index(fault), wrong, right) if self._chosen else wrong
 
     def _place(self, m, name, component):
         m.submodules[name] = DomainRenamer(f"sync_{name}")(component) if self._domains else component
@@ -203,12 +218,10 @@ class Top(wiring.Component):
             risk.frame_bad.eq(feed.frame_bad),
             risk.refund.eq(orders.refund),
         ]
-        if "wiring.verdict_skips_orders" not in self._faults:
-            m.d.comb += orders.is_void.eq(risk.is_void)
-        if "wiring.done_without_rejects" in self._faults:
-            m.d.comb += trigger.done.eq(orders.done)
-        else:
-            m.d.comb += trigger.done.eq(risk.rejected | orders.done)
+        m.d.comb += [
+            orders.is_void.eq(self._unless("wiring.verdict_skips_orders", risk.is_void)),
+            trigger.done.eq(self._unless("wiring.done_without_rejects", risk.rejected | orders.done, orders.done)),
+        ]
 
         # The host's side.
         self._host(m, registers, stages["control"])
@@ -227,9 +240,11 @@ class Top(wiring.Component):
             members = stage.signature.members
             if "now" in members:
                 m.d.comb += stage.now.eq(registers.now)
-            if "kill" in members and not (name == "orders" and "wiring.kill_skips_orders" in self._faults):
+            if name == "orders":
                 # The order session has the other register of the switch, which may stand next to it.
-                m.d.comb += stage.kill.eq(~registers.armed if name == "orders" else registers.kill)
+                m.d.comb += stage.kill.eq(self._unless("wiring.kill_skips_orders", ~registers.armed))
+            elif "kill" in members:
+                m.d.comb += stage.kill.eq(registers.kill)
             if COUNTER_SOURCES[name]:
                 m.d.comb += getattr(registers, f"counters_{name}").eq(stage.counters)
             _connect_rows(m, registers, stage)

@@ -72,10 +72,10 @@ _clock: Clock | None = None
 
 
 async def start(dut: Any, cycles: int = 3) -> None:
-    """Starts the clock, zeroes every input, and holds the reset for `cycles`."""
+    """Starts the clock, zeroes every input but the one that chooses a fault, and holds the reset for `cycles`."""
     for name in os.environ["TICKGATE_INPUTS"].split(","):
         if name not in ("clk", "rst"):
-            getattr(dut, name).value = 0
+            getattr(dut, name).value = int(os.environ["TICKGATE_FAULT"]) if name == "fault_select" else 0
     dut.rst.value = 1
     global _clock
     if _clock is not None:  # a test that starts over has one clock all the same

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tickgate.sim import cache, verilator
+from tickgate.sim import cache, runtime, verilator
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import LADDER, Sizes
 
@@ -93,7 +92,7 @@ def build(stage: str, faults: frozenset[str] = frozenset(), waves: bool = False)
         runner = get_runner("verilator")
         objects = folder / "obj"
         objects.mkdir()
-        _lend_runtime(objects, waves)
+        runtime.lend(objects, waves)
         # No -CFLAGS: it would optimise the long tables of names too, which takes minutes and gains nothing.
         runner.build(
             sources=[folder / "bench.v"],
@@ -107,33 +106,12 @@ def build(stage: str, faults: frozenset[str] = frozenset(), waves: bool = False)
             timescale=("1ns", "1ps"),
             log_file=folder / "build.log",
         )  # fmt: skip
-        _keep_runtime(objects, waves)
+        runtime.keep(objects, waves)
         for header in objects.glob("*.gch"):  # 70 MB each, of use to the compiler only
             header.unlink()
 
     folder = cache.entry("bench", f"{stage}-{key}", make)
     return folder, (folder / "inputs").read_text().split()
-
-
-def _lend_runtime(objects: Path, waves: bool) -> None:
-    """Verilator's own runtime, compiled by a build before: half of the work of a small bench, and always the same."""
-    shelf = cache.existing("runtime", cache.tools_hash(waves))
-    if shelf is not None:
-        # Newer than the makefile that Verilator is about to write, or make would not take them as they are.
-        later = time.time() + 3600
-        for compiled in shelf.iterdir():
-            shutil.copyfile(compiled, objects / compiled.name)
-            os.utime(objects / compiled.name, (later, later))
-
-
-def _keep_runtime(objects: Path, waves: bool) -> None:
-    """Keeps the runtime of a bench for the next ones."""
-
-    def make(folder: Path) -> None:
-        for compiled in objects.glob("verilated*.o"):  # verilator.o, of cocotb, knows the design
-            shutil.copyfile(compiled, folder / compiled.name)
-
-    cache.entry("runtime", cache.tools_hash(waves), make)
 
 
 def run(
@@ -148,12 +126,18 @@ def run(
 ) -> BenchResult:
     """Runs the bench of one stage (all its tests, or those named) and reads what it showed.
 
+    A bench with a `fault_number` is built once with all of its faults, of which an input chooses the one to run with.
+
     Raises
     ------
     RuntimeError: the run left no results file, or another number of tests than the bench declares.
     """
     from cocotb_tools.runner import get_runner
 
+    bench, chosen = bench_module(stage), 0
+    if faults and hasattr(bench, "fault_number"):
+        (fault,) = faults
+        chosen, faults = bench.fault_number(fault), frozenset(bench.FAULTS)
     folder, inputs = build(stage, faults, waves)
     work = (work or Path("build") / "sim" / stage).absolute()
     work.mkdir(parents=True, exist_ok=True)
@@ -179,6 +163,7 @@ def run(
                 "TICKGATE_SEED": str(seed),
                 "TICKGATE_FULL": "1" if full else "0",
                 "TICKGATE_INPUTS": ",".join(inputs),
+                "TICKGATE_FAULT": str(chosen),
                 "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "WARNING"),
             },
         )
@@ -187,7 +172,7 @@ def run(
             raise RuntimeError(
                 f"bench {stage}: the simulator stopped with status {stopped.code}; see {work}/run.log"
             ) from stopped
-    expected = len(tests) if tests else bench_module(stage).EXPECTED_TESTS
+    expected = len(tests) if tests else bench.EXPECTED_TESTS
     passed, failed = read_results(results, expected)
     dump = next((p for p in (work / "dump.vcd", folder / "obj" / "dump.vcd", work / "dump.fst") if p.is_file()), None)
     return BenchResult(stage, seed, time.monotonic() - began, passed, failed, dump if waves else None)

@@ -28,6 +28,11 @@ def data_dir() -> Path:
     return Path(os.environ["TICKGATE_DATA"])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts long tests first; all others keep their order."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def _may_skip(reason: str) -> bool:
     """Whether a skip stands in CI too: only real data that this machine does not have."""
     if not os.environ.get("TICKGATE_CI"):

@@ -37,6 +37,13 @@ def component(sizes: Sizes, faults: frozenset[str]) -> Any:
     return Twins(sizes, faults)
 
 
+def fault_number(fault: str) -> int:
+    """What chooses one of `FAULTS` in a bench that has them all."""
+    from tickgate.gateware.top import Top
+
+    return Top.faults_chosen(frozenset(FAULTS)).index(fault)
+
+
 def session(seed: int, messages: int, per_packet: int = 3) -> tuple[Any, Any]:
     """Packed frames of a generated session, and the configuration that is derived from it."""
     from tickgate.sim.compare.inputs import FeedIdentity, frames_of

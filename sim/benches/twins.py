@@ -21,10 +21,12 @@ class Twins(wiring.Component):
     i_a, i_b, i_inject, bus, o_orders, o_copy, o_telemetry, trace_<stage>: as those of `Top`, of the first device.
     bus_b, o_orders_b, o_telemetry_b: of the second one; `o_orders.ready` holds both up.
     inject_ready_b: Out(1), the second one takes the host's word.
+    fault_select: as that of `Top`, of both.
     """
 
     def __init__(self, sizes: Sizes, faults: frozenset[str]):
         self._sizes, self._faults = sizes, faults
+        chosen = Top.faults_chosen(faults)
         super().__init__(
             {
                 "i_a": In(flow(FRAME_WORD)),
@@ -39,6 +41,7 @@ class Twins(wiring.Component):
                 "o_telemetry_b": Out(elastic(FRAME_WORD)),
                 "inject_ready_b": Out(1),
                 **{f"trace_{stage}": Out(flow(record)) for stage, record in TRACES.items()},
+                **({"fault_select": In(range(len(chosen)))} if chosen else {}),
             }
         )
 
@@ -50,6 +53,8 @@ class Twins(wiring.Component):
             connect(m, flipped(getattr(self, name)), getattr(first, name))
         for name in ("o_orders", "o_copy", "o_telemetry", *(f"trace_{stage}" for stage in TRACES)):
             connect(m, getattr(first, name), flipped(getattr(self, name)))
+        if Top.faults_chosen(self._faults):
+            m.d.comb += [first.fault_select.eq(self.fault_select), second.fault_select.eq(self.fault_select)]
         connect(m, flipped(self.bus_b), second.bus)
         connect(m, second.o_telemetry, flipped(self.o_telemetry_b))
         for name in ("i_a", "i_b", "i_inject"):

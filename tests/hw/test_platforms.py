@@ -94,6 +94,7 @@ def test_platform_asks_for_no_programmer(board):
     assert tuple(platform_for(board).required_tools) == REQUIRED_TOOLS[board.toolchain]
 
 
+@pytest.mark.long
 def test_whole_design_is_the_same_each_time_and_tells_its_build_id():
     board = dataclasses.replace(BOARDS["ecpix5_45"], sizes=SIZES)
     plain, again, other = (

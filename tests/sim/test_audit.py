@@ -10,7 +10,9 @@ from tickgate.sim.netlist import Netlist
 from tickgate.sim.verilator import strip_zero_memories
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage", [pytest.param(stage, marks=[pytest.mark.long] if stage == "top" else []) for stage in STAGES]
+)
 def test_audit_of_every_stage_finds_no_problem(stage):
     audit = audit_stage(stage)
     assert audit.problems == []

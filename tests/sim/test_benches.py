@@ -6,9 +6,10 @@ from tickgate.sim import cocotb_run
 
 SEED = 1
 LATENCY_TEST = "latency_is_what_the_table_says"
+STAGES = [pytest.param(stage, marks=[pytest.mark.long] if stage == "top" else []) for stage in cocotb_run.STAGES]
 
 
-@pytest.mark.parametrize("stage", cocotb_run.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_bench_of_every_stage_passes(stage, tmp_path):
     result = cocotb_run.run(stage, seed=SEED, work=tmp_path)
     assert not result.failed, "\n".join(f"{name}: {message}" for name, message in result.failed.items())

@@ -1,10 +1,7 @@
 """The wrapper around cocotb does not believe a run that proved nothing."""
 
-import time
-
 import pytest
 
-from tickgate.sim import cache, cocotb_run
 from tickgate.sim.cocotb_lib import Latencies
 from tickgate.sim.cocotb_run import bench_module, read_results
 from tickgate.sw.spec.errors import UserError
@@ -49,21 +46,6 @@ def test_read_results_does_not_count_a_skipped_test(tmp_path):
 def test_bench_module_of_an_unknown_stage_names_the_stages():
     with pytest.raises(UserError, match="no stage 'bok'; the stages are mac, feed, itch, book"):
         bench_module("bok")
-
-
-def test_runtime_of_one_bench_is_lent_to_the_next_of_the_same_kind(tmp_path, monkeypatch):
-    monkeypatch.setenv("TICKGATE_CACHE", str(tmp_path / "cache"))
-    first, second = tmp_path / "first", tmp_path / "second"
-    first.mkdir(), second.mkdir()
-    cocotb_run._lend_runtime(first, False)
-    assert list(first.iterdir()) == []
-    for name in ("verilated.o", "verilated_vpi.o", "verilator.o", "Vtop.o"):
-        (first / name).write_text(name)
-    cocotb_run._keep_runtime(first, False)
-    cocotb_run._lend_runtime(second, False)
-    assert sorted(p.name for p in second.iterdir()) == ["verilated.o", "verilated_vpi.o"]
-    assert all(p.stat().st_mtime > time.time() for p in second.iterdir())
-    assert cache.existing("runtime", cache.tools_hash(True)) is None
 
 
 @pytest.mark.parametrize(

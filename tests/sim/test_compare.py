@@ -92,6 +92,7 @@ def session_file(tmp_path, session):
 # Real data.
 
 
+@pytest.mark.long
 def test_compare_real_aapl_file_is_equal_on_a_valid_book(data_dir):
     result, _ = compare(options(data_dir / "itch" / "real_aapl_20200130_pre.itch"))
     assert (result.mismatches, result.messages, result.below_floor) == (0, 10_000, [])
@@ -201,6 +202,7 @@ def test_compare_sessions_with_each_fault_are_equal_and_reach_causes_bits_and_an
     assert missing <= {"line_busy", "clearing", "event_overflow"}
 
 
+@pytest.mark.long
 def test_compare_million_messages_over_64_of_500_symbols_is_equal(tmp_path):
     path = tmp_path / "million.itch"
     with open_writer(path) as writer:

@@ -74,6 +74,7 @@ def options(session, **more):
     return CompareOptions(session, SMALL, Selection(top=4), via="board:1", pack=1, **more)
 
 
+@pytest.mark.long
 def test_session_through_one_port_equals_the_models(session, bench):
     result, _ = compare(options(session))
     assert result.equal and result.messages == 1_500 and result.orders > 20 and result.dumps == 0

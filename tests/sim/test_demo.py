@@ -36,6 +36,8 @@ from tickgate.sw.spec.risk import ACTIVE_REASONS, Reason
 from tickgate.sw.spec.sizes import LADDER
 from tickgate.sw.spec.units import CORE_CLOCK_HZ
 
+pytestmark = pytest.mark.long
+
 REASONS = sorted((reason.name or "").lower() for reason in Reason if reason & ACTIVE_REASONS)
 SHORT = 3_000
 

@@ -37,7 +37,10 @@ def test_a_fault_that_is_not_declared_is_refused(stage):
         COMPONENTS[stage](cocotb_run.bench_sizes(stage), frozenset({"no_such_fault"}))
 
 
-@pytest.mark.parametrize(("stage", "fault"), PLANTED)
+@pytest.mark.parametrize(
+    ("stage", "fault"),
+    [pytest.param(*planted, marks=[pytest.mark.long] if planted[0] == "top" else []) for planted in PLANTED],
+)
 def test_planted_fault_is_found_by_its_detector(stage, fault, tmp_path):
     detector = cocotb_run.bench_module(stage).FAULTS[fault]
     result = cocotb_run.run(stage, seed=SEED, faults=frozenset({fault}), tests=(detector,), work=tmp_path)

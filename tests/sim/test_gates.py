@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tickgate.sim import gates, verilator
+from tickgate.sim import gates, runtime
 from tickgate.sim.netlist_device import NetlistDevice
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import LADDER
@@ -99,14 +99,8 @@ def _run(
         f"static const int MULTIPLIERS[][2] = {{{', '.join(enables)}}};\n"
     )
     shutil.copy(Path(__file__).with_name("cells_main.cpp"), folder / "main.cpp")
-    verilator.run(
-        [str(verilator.bin_folder() / "verilator"), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint",
-         "--x-initial", "0", "-CFLAGS", "-DVL_USER_STOP -I..", "--top-module", "cells", "--Mdir", "obj",
-         "--output-split", "0",
-         "-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0", "cells.v",
-         "main.cpp"],
-        folder,
-    )  # fmt: skip
+    flags = ("--x-initial", "0", "--top-module", "cells", "--output-split", "0")
+    runtime.executable(folder, flags, ("cells.v", "main.cpp"), ("VL_USER_STOP",))
     return subprocess.run([folder / "obj" / "Vcells", "7"], capture_output=True, text=True, check=False, timeout=60)
 
 

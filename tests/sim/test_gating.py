@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.build import to_verilog
 from tickgate.gateware.lib.pipe import Pipe
-from tickgate.sim import clusters, flatten, gating, masks, narrowing, sinking, verilator
+from tickgate.sim import clusters, flatten, gating, masks, narrowing, runtime, sinking, verilator
 
 CYCLES = 20000
 DRIVER = """
@@ -110,12 +110,7 @@ def run(folder: Path, text: str) -> str:
     folder.mkdir()
     (folder / "dut.v").write_text(text)
     (folder / "driver.cpp").write_text(DRIVER % CYCLES)
-    tool = verilator.bin_folder() / "verilator"
-    verilator.run(
-        [str(tool), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-O0",
-         "--top-module", "dut", "--prefix", "Vdut", "--Mdir", "obj", "dut.v", "driver.cpp"],
-        folder,
-    )  # fmt: skip
+    runtime.executable(folder, ("--top-module", "dut", "--prefix", "Vdut"), ("dut.v", "driver.cpp"))
     return subprocess.run([folder / "obj" / "Vdut"], capture_output=True, text=True, check=True, timeout=60).stdout
 
 

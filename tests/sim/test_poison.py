@@ -149,6 +149,7 @@ def test_compare_sees_that_too_much_or_too_little_is_poisoned(device, session, c
     assert run.result.mismatches >= 1 and run.result.first_mismatch.stage in ("orders", "order bytes")
 
 
+@pytest.mark.long
 def test_compare_mac_poisoned_orders_leave_with_a_wrong_fcs(session, config):
     frames = packed(session[:1], 5).select(0, 400)
     with MacDevice(SMALL) as device:

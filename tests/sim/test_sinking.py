@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.build import to_verilog
 from tickgate.gateware.lib.pipe import Pipe
-from tickgate.sim import flatten, gating, merging, sinking, verilator
+from tickgate.sim import flatten, gating, merging, runtime, sinking, verilator
 
 DRIVER = """
 #include "Vdut.h"
@@ -91,12 +91,7 @@ def run(folder: Path, text: str) -> str:
     folder.mkdir()
     (folder / "dut.v").write_text(text)
     (folder / "driver.cpp").write_text(DRIVER)
-    tool = verilator.bin_folder() / "verilator"
-    verilator.run(
-        [str(tool), "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "-CFLAGS", "-O0", "--top-module", "dut",
-         "--prefix", "Vdut", "--Mdir", "obj", "dut.v", "driver.cpp"],
-        folder,
-    )  # fmt: skip
+    runtime.executable(folder, ("--top-module", "dut", "--prefix", "Vdut"), ("dut.v", "driver.cpp"))
     return subprocess.run([folder / "obj" / "Vdut"], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
