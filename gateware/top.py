@@ -155,11 +155,11 @@ class Top(wiring.Component):
         """What the register `build_id` tells."""
         return self._build_id
 
-    @property
-    def order_cycles(self) -> int:
+    @classmethod
+    def order_cycles(cls) -> int:
         """Fewest cycles from the word with the deciding byte at `i_a` to an order's first word: the stages' sum."""
         return sum(
-            self._stage(stage).latency_cycles[source, sink, event][0] for stage, source, sink, event in self.ORDER_PATH
+            COMPONENTS[stage].latency_cycles[source, sink, event][0] for stage, source, sink, event in cls.ORDER_PATH
         )
 
     def _stage(self, name: str):

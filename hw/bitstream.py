@@ -333,7 +333,7 @@ def latency(board: Board) -> dict[str, Any] | None:
         return None
     from tickgate.gateware.top import Top
 
-    cycles = Top(board.sizes, trace=False).order_cycles
+    cycles = Top.order_cycles()
     return {
         "cycles": cycles,
         "ns": round(cycles * 1e9 / board.core_hz, 1),

@@ -4,30 +4,16 @@ import copy
 import json
 
 import pytest
+from yosys_cells import CLOCK, ENABLE, OTHER, register
 
 from tickgate.hw import operand_registers, own_registers
 from tickgate.hw.flip_flops import Moved
 
-CLOCK, ENABLE, OTHER = 2, 3, 4
 WIDTH = 3
 #: Nets in front of the registers of A and B, and behind them.
 FRONT = {"A": [100, 101, 102], "B": [200, 201, 202]}
 BEHIND = {factor: [net + 1000 for net in nets] for factor, nets in FRONT.items()}
 CONTROLS = ("CLK0", "CE0", "CE1", "RST0")
-
-
-def register(d, q, **changes):
-    """A flip-flop as Yosys writes it, between two nets."""
-    parameters = {"CEMUX": "CE", "CLKMUX": "CLK", "GSR": "DISABLED", "LSRMUX": "LSR", "REGSET": "RESET"}
-    pins = {"CE": [ENABLE], "CLK": [CLOCK], "DI": [d], "LSR": ["0"], "Q": [q]}
-    named = {name: value for name, value in changes.items() if name in (*parameters, "LSRMODE")}
-    return {
-        "type": "TRELLIS_FF",
-        "parameters": parameters | named,
-        "attributes": {name: value for name, value in changes.items() if name == "keep"},
-        "port_directions": {pin: "output" if pin == "Q" else "input" for pin in (*pins, "M")},
-        "connections": pins | {name: value for name, value in changes.items() if name in (*pins, "M")},
-    }
 
 
 def multiplier(a=BEHIND["A"], b=BEHIND["B"], **changes):

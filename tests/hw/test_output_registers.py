@@ -4,35 +4,12 @@ import copy
 import json
 
 import pytest
+from yosys_cells import CLOCK, ENABLE, OTHER, register
 
 from tickgate.hw import bitstream, output_registers, own_registers
 from tickgate.hw.boards import board_named
 from tickgate.hw.flip_flops import Moved
 from tickgate.hw.hierarchy import NO_CELLS
-
-CLOCK, ENABLE, OTHER = 2, 3, 4
-
-
-def register(d, q, **changes):
-    """A flip-flop as Yosys writes it, between two nets."""
-    cell = {
-        "type": "TRELLIS_FF",
-        "parameters": {
-            "CEMUX": "CE",
-            "CLKMUX": "CLK",
-            "GSR": "DISABLED",
-            "LSRMUX": "LSR",
-            "REGSET": "RESET",
-        },
-        "attributes": {"src": "a.py:1"},
-        "port_directions": {"CE": "input", "CLK": "input", "DI": "input", "LSR": "input", "Q": "output"},
-        "connections": {"CE": [ENABLE], "CLK": [CLOCK], "DI": [d], "LSR": ["0"], "Q": [q]},
-    }
-    for name, value in changes.items():
-        part = "parameters" if name in ("CEMUX", "CLKMUX", "GSR", "LSRMUX", "REGSET", "LSRMODE") else "connections"
-        part = "attributes" if name in ("keep", "BEL") else part
-        cell[part][name] = value
-    return cell
 
 
 def block_ram(width=18, words=("A", "B"), **changes):
