@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tickgate.sw.spec.sizes import Sizes
 
 Maker = Callable[[Sizes, frozenset[str]], Any]
+
+
+@contextlib.contextmanager
+def elaborating() -> Iterator[None]:
+    """Python looks for no garbage meanwhile: a design is millions of objects, all of them in use until it is written, and
+    looking through them again and again takes longer than making them."""
+    looks = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if looks:
+            gc.enable()
 
 
 def to_verilog(component: Any, name: str) -> str:
@@ -30,7 +45,8 @@ def to_verilog(component: Any, name: str) -> str:
         if isinstance(raw, Const):  # `ready` of a stream that is always ready is no port
             continue
         ports["__".join(map(str, path))] = (raw, _direction(member.flow is Flow.In))
-    return str(verilog.convert(component, name=name, ports=ports, emit_src=False, strip_internal_attrs=True))
+    with elaborating():
+        return str(verilog.convert(component, name=name, ports=ports, emit_src=False, strip_internal_attrs=True))
 
 
 def _direction(is_input: bool) -> Any:

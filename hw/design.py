@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tickgate.gateware.build import elaborating
 from tickgate.hw import floorplan, own_registers, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.platforms import board_top, platform_for
@@ -130,7 +131,7 @@ def _plan(
             "nextpnr_opts": PLACE_OPTIONS[board.toolchain],
             "script_after_synth": f"tee -q -o {CELLS_FILE} stat -json",
         }
-    with _own_settings():
+    with _own_settings(), elaborating():
         plan = make_platform(board).prepare(make_top(board, build_id=build_id), NAME, emit_src=sources, **options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
     for name in (name for name in files if name.endswith(".il")):
