@@ -16,8 +16,11 @@ Maker = Callable[[Sizes, frozenset[str]], Any]
 
 @contextlib.contextmanager
 def elaborating() -> Iterator[None]:
-    """Python looks for no garbage meanwhile: a design is millions of objects, all of them in use until it is written, and
-    looking through them again and again takes longer than making them."""
+    """Python looks for no garbage meanwhile.
+
+    A design is millions of objects, all in use until it is written; to look through them again and again takes longer
+    than to make them.
+    """
     looks = gc.isenabled()
     gc.disable()
     try:

@@ -127,7 +127,10 @@ class Roles(wiring.Component):
             _hear(m, heard, line)
         m.submodules.control_filter = only = FrameFilter(ETHERTYPE)
         port = getattr(self, f"rx_{roles['control']}")
-        _hear(m, port, only.i)
+        # A register: words of a crossing come late in the cycle, and requests are not in such a hurry as the feed.
+        m.d.sync += only.i.valid.eq(port.valid)
+        with m.If(port.valid):
+            m.d.sync += only.i.payload.eq(port.payload)
         connect(m, only.o, flipped(self.i_control))
 
         senders = {name: flipped(getattr(self, f"o_{name}")) for name in ("orders", "control", "telemetry")}
