@@ -32,6 +32,8 @@ from tickgate.sw.spec.errors import UserError
 PACKED = (".bit", ".svf", ".bin")
 SEEDS = 4
 JOBS = 2
+#: A seed is given up after so long: with an unlucky placement the router goes round in circles for hours.
+SEED_MINUTES = 90
 
 LATENCY_MEANS = (
     "simulated cycles x period of the core clock, from the word with the deciding byte to the order's first word; MAC, "
@@ -86,6 +88,7 @@ def build(
     *,
     seeds: int = SEEDS,
     jobs: int = JOBS,
+    seed_minutes: float = SEED_MINUTES,
     allow_slow: bool = False,
     make_design: Callable[[Board], Design] = prepare,
 ) -> Build:
@@ -93,7 +96,8 @@ def build(
 
     Parameters
     ----------
-    seeds: how many are tried, from 1 on. jobs: how many tools run at the same time.
+    seeds: how many are tried, from 1 on. jobs: how many tools run at the same time. seed_minutes: how long a seed may
+        take.
     allow_slow: pack although a clock is missed; the file's name says so.
 
     Raises
@@ -127,7 +131,9 @@ def build(
             steps.tell(f"{sited} block RAMs of the book have sites side by side")
         cells = parts_module.total_cells(json.loads((work / CELLS_FILE).read_text()))
         check_fits(board.name, board.part, cells, placed.SMALLER)
-        results, lost = _try_seeds(board, design, hierarchy, work, range(1, seeds + 1), pool, workshop, steps)
+        results, lost = _try_seeds(
+            board, design, hierarchy, work, range(1, seeds + 1), seed_minutes * 60, pool, workshop, steps
+        )
         best = max(results, key=lambda result: (result.margin, -result.seed))
         flat = json.loads((work / f"{NAME}.json").read_text())["modules"][NAME]
         parts = parts_module.parts_of(hierarchy, flat, alone.result())
@@ -174,6 +180,7 @@ def _try_seeds(
     hierarchy: Hierarchy,
     work: Path,
     seeds: range,
+    limit_s: float,
     pool: ThreadPoolExecutor,
     workshop: tools.Workshop,
     steps: Steps,
@@ -192,7 +199,7 @@ def _try_seeds(
         given = [f"../{a}" if (work / a).is_file() else a for a in arguments]
         with steps.step(f"place and route, seed {seed}") as said:
             given += ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail"]
-            workshop.run(name, given, folder, "nextpnr.log", said, f"{NAME}.tim")
+            workshop.run(name, given, folder, "nextpnr.log", said, f"{NAME}.tim", limit_s)
         return placed.read(seed, folder, board.clocks, hierarchy)
 
     results, lost = [], {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
+import math
 import os
 import subprocess
 import sys
@@ -130,16 +131,18 @@ class Workshop:
         log: str,
         watch: Callable[[str], None] = lambda line: None,
         watched: str | None = None,
+        limit_s: float = math.inf,
     ) -> None:
         """Runs a tool in `folder`; what it prints goes to the file `log` there.
 
         Parameters
         ----------
         watch: told the last line of the file `watched` (default: of `log`) from time to time.
+        limit_s: after so long it is ended.
 
         Raises
         ------
-        ToolFailed: the tool's status was not 0. Stopped: `stop` was called.
+        ToolFailed: the tool's status was not 0, or it took too long. Stopped: `stop` was called.
         """
         tool = TOOLS[name]
         code = f"import sys, {tool.module} as t; sys.exit(t.{tool.function}(sys.argv[1:]))"
@@ -157,7 +160,10 @@ class Workshop:
                 )
                 self._running.add(process)
             try:
-                status = self._wait(process, [folder / (watched or log), folder / log], watch)
+                status = self._wait(process, [folder / (watched or log), folder / log], watch, limit_s)
+            except subprocess.TimeoutExpired:
+                said = f"{name} was ended after {limit_s:,.0f} s, see {folder / log}"
+                raise ToolFailed(said, (folder / log).read_text(errors="replace")) from None
             finally:
                 with self._lock:
                     self._running.discard(process)
@@ -172,11 +178,14 @@ class Workshop:
             raise ToolFailed(f"{name} failed with status {status}, see {folder / log}:\n{tail}", text)
 
     @staticmethod
-    def _wait(process: subprocess.Popen[bytes], files: list[Path], watch: Callable[[str], None]) -> int:
+    def _wait(process: subprocess.Popen[bytes], files: list[Path], watch: Callable[[str], None], limit_s: float) -> int:
+        until = time.monotonic() + limit_s
         while True:
             try:
                 return process.wait(POLL_S)
             except subprocess.TimeoutExpired:
+                if time.monotonic() > until:
+                    raise
                 line = next((found for found in map(_last_line, files) if found), "")
                 if line:
                     watch(line)

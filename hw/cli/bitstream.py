@@ -34,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="seeds of the placer to try; the best is taken (default %(default)s)")  # fmt: skip
     parser.add_argument("--jobs", type=_at_least_one, default=bitstream.JOBS, metavar="N",
                         help="tools that run at the same time (default %(default)s)")  # fmt: skip
+    parser.add_argument("--seed-minutes", type=_at_least_one, default=bitstream.SEED_MINUTES, metavar="N",
+                        help="give a seed up that takes longer (default %(default)s)")  # fmt: skip
     parser.add_argument("--allow-slow", action="store_true",
                         help="write a bitstream that misses a clock; its name says so")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=f"folder (default {FOLDER}/BOARD)")
@@ -82,7 +84,9 @@ def _one(board: Board, folder: Path, args: argparse.Namespace) -> dict[str, Any]
             print(f"{board.name}: {report['label']} ({'; '.join(report['checks'])})")
             print("\n".join(str(folder / file["name"]) for file in report["files"]))
         return report
-    made = bitstream.build(board, folder, seeds=args.seeds, jobs=args.jobs, allow_slow=args.allow_slow)
+    made = bitstream.build(
+        board, folder, seeds=args.seeds, jobs=args.jobs, seed_minutes=args.seed_minutes, allow_slow=args.allow_slow
+    )
     report = bitstream.as_json(made)
     _write(folder / "report.json", json.dumps(report, indent=1))
     _write(folder / "report.html", bitstream_report.render(report))

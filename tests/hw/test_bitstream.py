@@ -29,7 +29,7 @@ module \\top
 end
 """
 STAND_IN = """
-import json, sys
+import json, sys, time
 plan = json.load(open({plan!r}))
 
 
@@ -64,6 +64,8 @@ def run_nextpnr_ice40(arguments):
     seed = named(arguments, "--seed")
     assert json.load(open(named(arguments, "--json"))) and named(arguments, "--json") == "../top.json"
     log = open(named(arguments, "--log"), "w")
+    if seed in plan.get("hangs", ()):
+        time.sleep(60)
     if seed not in plan["mhz"]:
         log.write("Info:   ICESTORM_LC: {{}}/   7680   99%\\n".format(plan.get("cells", 7000)))
         print("ERROR: nothing was found")
@@ -194,6 +196,13 @@ def test_seed_that_cannot_be_routed_is_told_and_the_others_count(bench):
     assert [result.seed for result in made.results] == [1, 3] and made.best.seed == 3
     assert "nextpnr-ice40 failed with status 1" in made.lost[2]
     assert "seed 2" in bitstream_report.render(bitstream.as_json(made))
+
+
+def test_seed_that_takes_too_long_is_given_up_and_the_others_count(bench):
+    bench.plan["hangs"] = ["2"]
+    made = bench.build(seeds=3, seed_minutes=0.1)
+    assert [result.seed for result in made.results] == [1, 3]
+    assert "nextpnr-ice40 was ended after" in made.lost[2]
 
 
 def test_no_seed_routed_is_an_error_with_the_end_of_the_log(bench):

