@@ -44,6 +44,8 @@ UNDEFINED_COLLISIONS = ("trellis",)
 _SOURCE = re.compile(r'^(\s*attribute \\src )"([^"]*)"$', re.MULTILINE)
 _READ_PORT = re.compile(r"^  cell \$memrd_v2 .*?^  end$", re.MULTILINE | re.DOTALL)
 _COLLISIONS = re.compile(r"(\\COLLISION_X_MASK (\d+)')0+")
+#: Where packages and Python's own modules lie, which is another place on every machine.
+_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib/python3\.\d+/")
 _FOLDERS = ("hw", "gateware", "sw")
 
 
@@ -176,7 +178,7 @@ def undefined_collisions(text: str) -> str:
 
 
 def _relative(text: str) -> str:
-    """The text with positions in sources that begin at a folder of the project, or at a package."""
+    """The text with positions in sources that begin at a folder of the project, a package, or Python's library."""
     roots = [(str(path), name) for name in _FOLDERS for path in importlib.import_module(f"tickgate.{name}").__path__]
 
     def short(match: re.Match[str]) -> str:
@@ -184,6 +186,6 @@ def _relative(text: str) -> str:
         for root, name in roots:
             if where.startswith(root + os.sep):
                 return f'{match.group(1)}"{name}{where[len(root) :]}"'
-        return f'{match.group(1)}"{re.split(r"(?:site|dist)-packages/", where)[-1].lstrip("/")}"'
+        return f'{match.group(1)}"{_LIBRARY.split(where)[-1].lstrip("/")}"'
 
     return _SOURCE.sub(short, text)

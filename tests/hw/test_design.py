@@ -1,6 +1,9 @@
 """What is done to a design on its way to the tools."""
 
 import importlib.util
+import re
+import sys
+from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
@@ -53,3 +56,28 @@ def test_rows_read_while_written_are_left_undefined_for_ecp5_only(name, mask):
     netlist = prepare(board_named(name), make_top=remembering).netlist
     assert masks(netlist) == [(True, mask)]
     assert masks(undefined_collisions(netlist)) == [(True, "1'1")]
+
+
+def counting(board, build_id):
+    """A design with a state machine, of which Amaranth gives a position in Python's own `contextlib`."""
+    m, turn = Module(), Signal(4)
+    with m.FSM():
+        with m.State("On"):
+            m.d.sync += turn.eq(turn + 1)
+            m.next = "Off"
+        with m.State("Off"):
+            m.next = "On"
+    return m
+
+
+@pytest.mark.skipif(importlib.util.find_spec("amaranth_boards") is None, reason="amaranth-boards is not installed")
+def test_positions_in_sources_name_no_folder_of_this_machine():
+    netlist = prepare(board_named("ecpix5_45"), make_top=counting).netlist
+    files = {
+        place.rsplit(":", 1)[0]
+        for line in re.findall(r'attribute \\src "([^"]*)"', netlist)
+        for place in line.split("|")
+    }
+    assert "contextlib.py" in files
+    home = Path(sys.base_prefix).parts[1]
+    assert not [name for name in files if name.startswith(("/", home, "tmp"))], files
