@@ -45,7 +45,7 @@ _SOURCE = re.compile(r'^(\s*attribute \\src )"([^"]*)"$', re.MULTILINE)
 _READ_PORT = re.compile(r"^  cell \$memrd_v2 .*?^  end$", re.MULTILINE | re.DOTALL)
 _COLLISIONS = re.compile(r"(\\COLLISION_X_MASK (\d+)')0+")
 #: Where packages and Python's own modules lie, which is another place on every machine.
-_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib/python3\.\d+/")
+_LIBRARY = re.compile(r".*/(?:site|dist)-packages/|.*/lib/python3\.\d+/")
 _FOLDERS = ("hw", "gateware", "sw")
 
 
