@@ -26,7 +26,7 @@ class Twins(wiring.Component):
 
     def __init__(self, sizes: Sizes, faults: frozenset[str]):
         self._sizes, self._faults = sizes, faults
-        chosen = Top.faults_chosen(faults)
+        self._chosen = Top.faults_chosen(faults)
         super().__init__(
             {
                 "i_a": In(flow(FRAME_WORD)),
@@ -41,7 +41,7 @@ class Twins(wiring.Component):
                 "o_telemetry_b": Out(elastic(FRAME_WORD)),
                 "inject_ready_b": Out(1),
                 **{f"trace_{stage}": Out(flow(record)) for stage, record in TRACES.items()},
-                **({"fault_select": In(range(len(chosen)))} if chosen else {}),
+                **({"fault_select": In(range(len(self._chosen)))} if self._chosen else {}),
             }
         )
 
@@ -53,7 +53,7 @@ class Twins(wiring.Component):
             connect(m, flipped(getattr(self, name)), getattr(first, name))
         for name in ("o_orders", "o_copy", "o_telemetry", *(f"trace_{stage}" for stage in TRACES)):
             connect(m, getattr(first, name), flipped(getattr(self, name)))
-        if Top.faults_chosen(self._faults):
+        if self._chosen:
             m.d.comb += [first.fault_select.eq(self.fault_select), second.fault_select.eq(self.fault_select)]
         connect(m, flipped(self.bus_b), second.bus)
         connect(m, second.o_telemetry, flipped(self.o_telemetry_b))
