@@ -10,7 +10,7 @@ from tickgate.gateware.lib.counting import counter
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.fifo import Elasticity
 from tickgate.gateware.lib.layouts import RowPort, counters, elastic, flow, layout
-from tickgate.gateware.lib.logic import encoded
+from tickgate.gateware.lib.logic import encoded, one_hot_mux
 from tickgate.sw.spec import itch
 from tickgate.sw.spec.events import EVENT, FEED_WORD, ITCH_TRACE, NO_SLOT, EventKind, ItchStatus, Notice
 from tickgate.sw.spec.normalise import ANY, RULES
@@ -134,11 +134,7 @@ class Itch(wiring.Component):
                 m.d.sync += [shift.eq(Cat(word.start_lane == lane for lane in range(8))), number.eq(0b10)]
 
         turned = Signal(64)
-        for lane in range(8):
-            value = Const(0, 8)
-            for by in range(8):
-                value = value | Mux(shift[by], lanes[(lane + by) % 8], 0)
-            m.d.sync += turned.word_select(lane, 8).eq(value)
+        m.d.sync += turned.eq(one_hot_mux(shift, [word.data.rotate_right(8 * by) for by in range(8)]))
 
         # Bytes whose lane wraps around come a word later.
         needed = {1, 2} | {rule.deciding_offset for rule in RULES.values() if rule.deciding}

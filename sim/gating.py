@@ -43,8 +43,9 @@ PART_BITS = 8
 NARROW_BITS = 64
 _NEXT, _SEEN, _LATE, _OLD, _TWIN = "__next", "__seen", "__late", "__old", "__twin"
 _RESET = CLOCK[1]
-#: What is true where nothing happens.
+#: What is true where nothing happens: of logic, and of registers as the reset leaves them.
 _AT_REST = re.compile(r" = ~ |\|")
+_SET_BY_RESET = re.compile(r" <= 1'h1;$")
 _TEST = re.compile(r"if \((\((?:0x)?[0-9a-f]+U & vlSelfRef\.\w+__DOT__(?:flags|held)_\d+\))\) \{")
 _CHOSEN = re.compile(r"\[[^\]]*[A-Za-z_$\\]")
 #: So many values are watched rather than evaluating what reads them.
@@ -79,6 +80,9 @@ class Gated:
         self.loads = together(self.loads[::-1], lambda unit: unit.registers - self._late, lambda unit: unit.reads)[::-1]
         self._holders = [unit for unit in self.loads if unit.registers & self._late]
         self._resting = {name for node in inner for name in node.sets if _AT_REST.search(" ".join(node.lines))}
+        self._resting |= {
+            name for p in self._processes if any(map(_SET_BY_RESET.search, p.reset)) for name in p.sets
+        }
         self._number()
         units = (*self.logic, *self.loads)
         read = set().union(*(unit.reads for unit in units)) | {_RESET}

@@ -85,7 +85,7 @@ class Blocks(wiring.Component):
                 m.d.sync += [
                     length.eq(Cat(low, high)),
                     place.eq(total),
-                    next_lane.eq(Cat((low[:3] == (to - ahead) % 8) for to in range(8))),
+                    next_lane.eq((Const(1) << low[:3]).rotate_left(ahead % 8)),
                     next_word.eq((high == 0) & (low >= 8 - ahead if ahead < 8 else 1) & (low < 16 - ahead)),
                     short.eq((high == 0) & (low < itch.MIN_BLOCK)),
                 ]
