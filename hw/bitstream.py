@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tickgate.hw import floorplan, own_registers, placed, tools
+from tickgate.hw import floorplan, own_registers, placed, reset_nets, tools
 from tickgate.hw import hierarchy as parts_module
 from tickgate.hw.boards import Board
 from tickgate.hw.design import CELLS_FILE, MOVES_REGISTERS, NAME, Design, prepare
@@ -127,8 +127,7 @@ def build(
             moved = _moved(board, work / f"{NAME}.json", work / CELLS_FILE)
         if moved.flip_flops:
             steps.tell(str(moved))
-        if sited := floorplan.place_in_file(board.part, work / f"{NAME}.json", NAME):
-            steps.tell(f"{sited} block RAMs of the book have sites side by side")
+        _arrange(board, work / f"{NAME}.json", steps)
         cells = parts_module.total_cells(json.loads((work / CELLS_FILE).read_text()))
         check_fits(board.name, board.part, cells, placed.SMALLER)
         results, lost = _try_seeds(
@@ -151,6 +150,19 @@ def _moved(board: Board, netlist: Path, statistics: Path) -> Moved:
     if board.toolchain not in MOVES_REGISTERS:
         return Moved(0, 0)
     return own_registers.move_in_files(netlist, statistics)
+
+
+def _arrange(board: Board, netlist: Path, steps: Steps) -> None:
+    """Says in Yosys' netlist what the placer is not to decide, where the board's part has it."""
+    if board.part.family != reset_nets.FAMILY:
+        return
+    design = json.loads(netlist.read_text())
+    module = design["modules"][NAME]
+    if sited := floorplan.place(board.part, module):
+        steps.tell(f"{sited} block RAMs of the book have sites side by side")
+    if moved := reset_nets.to_global(module):
+        steps.tell(f"{len(moved)} resets of {sum(moved.values()):,} flip-flops go through the global network")
+    netlist.write_text(json.dumps(design, separators=(",", ":")))
 
 
 def _alone(
@@ -199,6 +211,7 @@ def _try_seeds(
         given = [f"../{a}" if (work / a).is_file() else a for a in arguments]
         with steps.step(f"place and route, seed {seed}") as said:
             given += ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail"]
+            given += ["--detailed-timing-report"]
             workshop.run(name, given, folder, "nextpnr.log", said, f"{NAME}.tim", limit_s)
         return placed.read(seed, folder, board.clocks, hierarchy)
 
@@ -232,6 +245,11 @@ def _faults(board: Board, best: Placed, parts: tuple[PartCells, ...], allow_slow
     found += [
         f"the crossing from {c.source} to {c.sink} takes {c.delay_ns:.2f} ns, more than a period ({c.period_ns:.2f} ns)"
         for c in best.slow_crossings
+    ]
+    found += [
+        f"the reset {r.name} takes {r.arrival_ns:.2f} of {r.period_ns:.2f} ns, and {reset_nets.NETWORK_NS:g} ns more "
+        "in the global network"
+        for r in best.slow_resets
     ]
     found += [f"{part.path} was pruned: {part.pruned}" for part in parts if part.pruned]
     return found
@@ -303,6 +321,10 @@ def as_json(made: Build) -> dict[str, Any]:
                 "met": c.met,
             }
             for c in best.crossings
+        ],
+        "resets": [
+            {"name": r.name, "arrival_ns": round(r.arrival_ns, 3), "period_ns": round(r.period_ns, 3), "met": r.met}
+            for r in best.resets
         ],
         "critical_paths": [
             {"clock": name, "words": path.words, "steps": [list(step) for step in path.steps]}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tickgate.hw.hierarchy import JUDGED_MIN, KINDS, SHARE_MIN
+from tickgate.hw.reset_nets import NETWORK_NS
 from tickgate.sw.report import plots
 from tickgate.sw.report.html import note, page, table
 
@@ -58,6 +59,22 @@ def _crossings(report: Mapping[str, Any]) -> str:
         "Each is to take less than a period of the receiving clock, because the tools know no bound for such paths. "
         f"{others} more begin or end at pins or at what has no clock, and are not judged: the skew of RGMII is set by "
         "delay cells or by the PHY and is not timing-verified."
+    )
+
+
+def _resets(report: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            r["name"],
+            f"{r['arrival_ns']:.2f}",
+            f"{r['period_ns'] - r['arrival_ns']:.2f}",
+            "met" if r["met"] else "MISSED",
+        ]
+        for r in report["resets"]
+    ]
+    return table(["register", "arrival ns", "left ns", ""], rows) + note(
+        "Arrival at flip-flops as if the global network took no time, because the tools know none: "
+        f"{NETWORK_NS:g} ns have to be left for it, which is an estimate."
     )
 
 
@@ -118,6 +135,8 @@ def render(report: Mapping[str, Any]) -> str:
     parts.append("<h2>What limits each clock</h2>")
     parts += [f"<p><b>{html.escape(p['clock'])}</b>: {html.escape(p['words'])}</p>" for p in report["critical_paths"]]
     parts += ["<h2>Between clocks</h2>", _crossings(report)]
+    if report["resets"]:
+        parts += ["<h2>Resets in the global network</h2>", _resets(report)]
     used = [[u["name"], u["used"], u["available"], f"{u['used'] / u['available']:.0%}"] for u in report["utilization"]]
     parts += ["<h2>Utilization</h2>", table(["resource", "used", "there are", ""], used)]
     if report["moved_flip_flops"]:

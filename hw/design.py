@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tickgate.gateware.build import elaborating
-from tickgate.hw import floorplan, own_registers, tools
+from tickgate.hw import floorplan, own_registers, reset_nets, tools
 from tickgate.hw.boards import Board
 from tickgate.hw.platforms import board_top, platform_for
 
@@ -142,7 +142,8 @@ def _plan(
             files[name] = undefined_collisions(files[name])
     if board.toolchain in MOVES_REGISTERS:
         # What is done to the netlist between the tools decides the circuit as well.
-        files |= {path.name: path.read_text() for path in (*own_registers.SOURCES, Path(floorplan.__file__))}
+        between = (*own_registers.SOURCES, Path(floorplan.__file__), Path(reset_nets.__file__))
+        files |= {path.name: path.read_text() for path in between}
     return files, _commands(files)
 
 

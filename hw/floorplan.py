@@ -7,10 +7,9 @@ at a time.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tickgate.hw.parts import Part
 
@@ -51,15 +50,10 @@ def sites(part: Part, rams: Iterable[str]) -> dict[str, str]:
     }
 
 
-def place_in_file(part: Part, netlist: Path, top: str) -> int:
-    """Gives block RAMs of Yosys' netlist (`write_json`) their sites; returns how many have one."""
-    if not part.block_ram_rows:
-        return 0
-    design = json.loads(netlist.read_text())
-    cells = design["modules"][top]["cells"]
+def place(part: Part, module: Mapping[str, Any]) -> int:
+    """Gives block RAMs of a module of Yosys' netlist their sites, in place; returns how many have one."""
+    cells = module["cells"]
     found = sites(part, [name for name, cell in cells.items() if cell["type"] == "DP16KD"])
     for name, site in found.items():
         cells[name]["attributes"]["BEL"] = site
-    if found:
-        netlist.write_text(json.dumps(design, separators=(",", ":")))
     return len(found)

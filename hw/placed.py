@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tickgate.hw import reset_nets
 from tickgate.hw.fits import refuse_larger
 from tickgate.hw.hierarchy import Hierarchy
 
@@ -93,6 +94,25 @@ class Crossing:
 
 
 @dataclass(frozen=True)
+class Reset:
+    """A reset that goes through the global network.
+
+    Members
+    -------
+    arrival_ns: when it is at the flip-flops, as if the network took no time. period_ns: of their clock.
+    """
+
+    name: str
+    arrival_ns: float
+    period_ns: float
+
+    @property
+    def met(self) -> bool:
+        """Whether what is left of the period is enough for the network, so that all of them see it at the same edge."""
+        return self.arrival_ns + reset_nets.NETWORK_NS <= self.period_ns
+
+
+@dataclass(frozen=True)
 class Point:
     """A place on a path: the signal, and where in the sources it is made (empty where that is not known)."""
 
@@ -141,7 +161,7 @@ class Placed:
     Members
     -------
     utilization: resource (nextpnr's name) to how many are used and how many there are.
-    paths: the limiting path of each clock, by the clock's name.
+    paths: the limiting path of each clock, by the clock's name. resets: those in the global network.
     """
 
     seed: int
@@ -149,6 +169,7 @@ class Placed:
     crossings: tuple[Crossing, ...]
     utilization: Mapping[str, tuple[int, int]]
     paths: Mapping[str, LongestPath]
+    resets: tuple[Reset, ...] = ()
 
     @property
     def margin(self) -> float:
@@ -164,6 +185,11 @@ class Placed:
     def slow_crossings(self) -> tuple[Crossing, ...]:
         """Those that take longer than they may."""
         return tuple(crossing for crossing in self.crossings if not crossing.met)
+
+    @property
+    def slow_resets(self) -> tuple[Reset, ...]:
+        """Those that leave the global network too little time."""
+        return tuple(reset for reset in self.resets if not reset.met)
 
 
 def plain_net(net: str) -> str:
@@ -220,7 +246,18 @@ def read(seed: int, folder: Path, known: Mapping[str, int], hierarchy: Hierarchy
         crossings=_crossings((folder / "top.tim").read_text(), by_net),
         utilization=used(report),
         paths=paths,
+        resets=tuple(_resets(report, by_net)),
     )
+
+
+def _resets(report: Mapping[str, Any], clocks: Mapping[str, Clock]) -> Iterator[Reset]:
+    """Resets in the global network, out of a detailed report."""
+    for net in report.get("detailed_net_timings", ()):
+        if net["net"].endswith(reset_nets.SUFFIX):
+            ends = [(end["delay"][-1], end["event"].split()[-1]) for end in net["endpoints"]]
+            period_ns = min(1e9 / clocks[clock].target_hz for _, clock in ends)
+            name = net["net"].removesuffix(reset_nets.SUFFIX)
+            yield Reset(_GIVEN_NAME.sub("", name), max(arrival_ns for arrival_ns, _ in ends), period_ns)
 
 
 def used(report: Mapping[str, Any]) -> dict[str, tuple[int, int]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
 from tickgate.hw import own_registers, placed
-from tickgate.hw.design import ECP5_OPTIONS
+from tickgate.hw.design import ECP5_OPTIONS, PLACE_OPTIONS
 from tickgate.hw.fits import check_fits
 from tickgate.hw.harness import PinHarness
 from tickgate.hw.hierarchy import total_cells
@@ -98,7 +98,8 @@ def place_and_route(
             "nextpnr-ecp5",
             [*part.nextpnr, "--package", part.package, "--speed", part.speed, "--json", "timing.json",
              "--seed", str(seed), "--freq", str(part.target_hz / 1e6), "--report", "report.json",
-             "--lpf-allow-unconstrained", "--timing-allow-fail", "--router", router, "--textcfg", "/dev/null"],
+             "--lpf-allow-unconstrained", "--timing-allow-fail", *PLACE_OPTIONS["trellis"].split(), "--router", router,
+             "--textcfg", "/dev/null"],
             folder,
             "nextpnr.log",
         )  # fmt: skip

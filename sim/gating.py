@@ -80,9 +80,7 @@ class Gated:
         self.loads = together(self.loads[::-1], lambda unit: unit.registers - self._late, lambda unit: unit.reads)[::-1]
         self._holders = [unit for unit in self.loads if unit.registers & self._late]
         self._resting = {name for node in inner for name in node.sets if _AT_REST.search(" ".join(node.lines))}
-        self._resting |= {
-            name for p in self._processes if any(map(_SET_BY_RESET.search, p.reset)) for name in p.sets
-        }
+        self._resting |= {name for p in self._processes if any(map(_SET_BY_RESET.search, p.reset)) for name in p.sets}
         self._number()
         units = (*self.logic, *self.loads)
         read = set().union(*(unit.reads for unit in units)) | {_RESET}

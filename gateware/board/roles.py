@@ -170,7 +170,10 @@ class Roles(wiring.Component):
                 m.submodules[f"skid_{name}"] = skid = Skid(FRAME)
                 connect(m, senders[name], skid.i)
                 connect(m, skid.o, getattr(arbiter, f"i_{name}"))
-            connect(m, arbiter.o, flipped(getattr(self, f"tx_{number}")))
+            # Whether a port takes a word depends on the pointers of a crossing, and who may send on much more.
+            m.submodules[f"skid_tx_{number}"] = skid = Skid(FRAME)
+            connect(m, arbiter.o, skid.i)
+            connect(m, skid.o, flipped(getattr(self, f"tx_{number}")))
         return m
 
 

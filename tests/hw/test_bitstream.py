@@ -80,6 +80,10 @@ def run_nextpnr_ice40(arguments):
     report = {{
         "fmax": fmax,
         "critical_paths": [{{"from": "posedge clk_sync", "to": "posedge clk_sync", "path": path}}],
+        "detailed_net_timings": [
+            {{"net": "rst_x" + "_DCCA_CLKO", "endpoints": [{{"delay": [ns, ns], "event": "posedge clk_sync"}}]}}
+            for ns in plan.get("reset_ns", ())
+        ],
         "utilization": {{"ICESTORM_LC": {{"used": 200, "available": 7680}}}},
     }}
     json.dump(report, open(named(arguments, "--report"), "w"))
@@ -156,6 +160,14 @@ def test_crossing_longer_than_a_receiving_period_fails_even_where_slow_is_allowe
     made = bench.build(allow_slow=True)
     assert made.faults == ("the crossing from rx to sync takes 10.01 ns, more than a period (10.00 ns)",)
     assert made.outputs == ()
+
+
+def test_late_reset_fails_the_build(bench):
+    bench.plan["reset_ns"] = [6.9, 7.1]
+    made = bench.build()
+    assert made.faults == ("the reset rst_x takes 7.10 of 10.00 ns, and 3 ns more in the global network",)
+    assert [r["met"] for r in bitstream.as_json(made)["resets"]] == [True, False] and not made.outputs
+    assert "Resets in the global network" in bitstream_report.render(bitstream.as_json(made))
 
 
 def test_part_that_lost_its_cells_fails(bench):

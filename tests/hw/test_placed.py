@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tickgate.hw import placed
+from tickgate.hw import placed, reset_nets
 from tickgate.sw.spec.errors import UserError
 
 CORE, RX = "$glbnet$clocks.clk_sync", "$glbnet$rx_0_clk"
@@ -28,6 +28,12 @@ def hop(kind, source, sink, delay, **fields):
     return {"type": kind, "from": {"cell": source}, "to": {"cell": sink}, "delay": delay, **fields}
 
 
+def reset_net(name, *arrivals):
+    """A net of the detailed report, with the latest arrival at a flip-flop of each clock."""
+    ends = [{"delay": [ns - 0.1, ns], "event": f"posedge {clock}", "port": "LSR"} for ns, clock in arrivals]
+    return {"net": name + reset_nets.SUFFIX, "endpoints": ends}
+
+
 @pytest.fixture
 def folder(tmp_path):
     path = [
@@ -47,6 +53,11 @@ def folder(tmp_path):
         "critical_paths": [
             {"from": "<async>", "to": f"posedge {CORE}", "path": [hop("routing", "pin", "c", 9.0, net="p")]},
             {"from": f"posedge {CORE}", "to": f"posedge {CORE}", "path": path},
+        ],
+        "detailed_net_timings": [
+            reset_net("sync_feed_rst_TRELLIS_FF_Q", (3.1, CORE), (7.0, CORE)),
+            reset_net("mac.x_TRELLIS_FF_Q", (4.9, CORE), (5.1, RX)),
+            {"net": "device.a[3]", "endpoints": [{"delay": [9.0, 9.5], "event": f"posedge {CORE}"}]},
         ],
         "utilization": {"DP16KD": {"used": 2, "available": 56}, "DCUA": {"used": 0, "available": 2}},
     }
@@ -107,6 +118,15 @@ def test_limiting_path_is_told_in_words(folder):
         "in wires; the slowest wire is device.a (gateware/a.py:9) with 1.50 ns."
     )
     assert len(path.steps) == 9
+
+
+def test_resets_have_to_leave_the_global_network_its_time(folder):
+    late, early = placed.read(1, folder, KNOWN).resets
+    assert reset_nets.NETWORK_NS == 3.0
+    assert late == placed.Reset("sync_feed_rst", 7.0, 10.0) and late.met
+    # The shorter one of both periods counts, and the later one of both arrivals.
+    assert early == placed.Reset("mac.x", 5.1, 8.0) and not early.met
+    assert placed.read(1, folder, KNOWN).slow_resets == (early,)
 
 
 def test_utilization_leaves_out_what_is_not_used(folder):

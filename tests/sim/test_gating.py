@@ -46,8 +46,8 @@ int main() {
 
 class Mixed(wiring.Component):
     """A gated pipeline, registers that change places, a memory that two stages write, wide registers, a free counter, a
-    stage that is ready at rest and one that the reset leaves idle, sums of 64 bits with and without their carry, and an output that depends on an input of
-    its cycle."""
+    stage that is ready at rest and one that the reset leaves idle, sums of 64 bits with and without their carry, and an
+    output that depends on an input of its cycle."""
 
     valid: In(1)
     a: In(16)
