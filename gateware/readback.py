@@ -78,7 +78,7 @@ class Readback(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         address = self.addr[2:]
-        for step in range(1 + READ_CYCLES - _OWN_CYCLES):
+        for step in range(READ_CYCLES - _OWN_CYCLES):
             late = Signal(ADDRESS_BITS - 2, name=f"address_{step}")
             m.d.sync += late.eq(address)
             address = late
@@ -89,7 +89,7 @@ class Readback(wiring.Component):
         return m
 
     def _row(self, m, record, selector, address):
-        """One row's word of `address`, a cycle later; 0 where it has none."""
+        """One row's word of `address`, two cycles later; 0 where it has none."""
         short = record.name.removesuffix("_row")
         port, bits = getattr(self, f"cfg_{short}"), self._index_bits(selector)
         slot = port.select[:bits]
@@ -115,10 +115,13 @@ class Readback(wiring.Component):
             register, at = BY_NAME[f"{short}_{field.name}"], record.offset_bits(field.name)
             for number in range(register.words):
                 low, high = at + 32 * number, min(at + 32 * number + 32, at + field.bits)
-                hit = here & (address == register.offset // 4 + number)
+                hit = Signal(name=f"hit_{short}_{field.name}_{number}")
+                m.d.sync += hit.eq(address == register.offset // 4 + number)
                 words.append(Mux(hit, row[low:high], 0))
-        m.d.sync += word.eq(reduce(or_, words))
-        return word
+        # Whether there is a row is known with it, and looked at a cycle later, beside the rows of other kinds.
+        there = Signal(name=f"there_{short}")
+        m.d.sync += [word.eq(reduce(or_, words)), there.eq(here)]
+        return Mux(there, word, 0)
 
     def _kept(self, m, short, port, commit, slot, asked):
         """The row of `asked`, a cycle later: of a memory or, where there is one row only, of the register itself."""

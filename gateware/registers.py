@@ -185,19 +185,21 @@ class Registers(wiring.Component):
         return self._wrote_any & self._is(BY_NAME[name].offset + 4 * word)
 
     def _heartbeat(self, m):
-        """Whether the host's sign of life is overdue."""
+        """Whether the host's sign of life is overdue. It counts from the cycle of the write, known a cycle later."""
         self._limit, self._lost = Signal(32), Signal()
-        left, runs = Signal(32), Signal()
+        left, runs, at_once = Signal(32), Signal(), Signal()
         self._overdue = Signal()
-        m.d.comb += self._overdue.eq(runs & (left <= 1))
-        m.d.sync += left.eq(left - 1)
+        limits, beats = self._wrote("heartbeat_limit_cycles"), self._wrote("heartbeat")
+        alive = limits | beats
+        given, given_at_once = Mux(limits, self._data, self._limit), Mux(limits, self._data <= 2, at_once)
+        m.d.comb += self._overdue.eq(Mux(alive, given.any() & given_at_once, runs & (left <= 1)))
+        m.d.sync += left.eq(Mux(alive, given - 2, left - 1))
+        with m.If(alive):
+            m.d.sync += [runs.eq(given.any()), self._lost.eq(0)]
         with m.If(self._overdue):
             m.d.sync += [runs.eq(0), self._lost.eq("heartbeat_forgotten" not in self._faults)]
-        with m.If(self._hit("heartbeat")):
-            m.d.sync += [left.eq(self._limit - 1), runs.eq(self._limit != 0), self._lost.eq(0)]
-        with m.If(self._hit("heartbeat_limit_cycles")):
-            m.d.sync += [left.eq(self.bus.w_data - 1), runs.eq(self.bus.w_data != 0), self._lost.eq(0)]
-            m.d.sync += self._limit.eq(self.bus.w_data)
+        with m.If(limits):
+            m.d.sync += [self._limit.eq(self._data), at_once.eq(self._data <= 2)]
 
     def _write(self, m):
         key = self._data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
