@@ -127,7 +127,7 @@ def build(
             moved = _moved(board, work / f"{NAME}.json", work / CELLS_FILE)
         if moved.flip_flops:
             steps.tell(str(moved))
-        _arrange(board, work / f"{NAME}.json", steps)
+        resets = _arrange(board, work / f"{NAME}.json", steps)
         cells = parts_module.total_cells(json.loads((work / CELLS_FILE).read_text()))
         check_fits(board.name, board.part, cells, placed.SMALLER)
         results, lost = _try_seeds(
@@ -136,7 +136,7 @@ def build(
         best = max(results, key=lambda result: (result.margin, -result.seed))
         flat = json.loads((work / f"{NAME}.json").read_text())["modules"][NAME]
         parts = parts_module.parts_of(hierarchy, flat, alone.result())
-        faults = tuple(_faults(board, best, parts, allow_slow))
+        faults = tuple(_faults(board, best, parts, resets, allow_slow))
         outputs: tuple[Output, ...] = ()
         _clear(folder)
         if not faults:
@@ -152,10 +152,10 @@ def _moved(board: Board, netlist: Path, statistics: Path) -> Moved:
     return own_registers.move_in_files(netlist, statistics)
 
 
-def _arrange(board: Board, netlist: Path, steps: Steps) -> None:
-    """Says in Yosys' netlist what the placer is not to decide, where the board's part has it."""
+def _arrange(board: Board, netlist: Path, steps: Steps) -> int:
+    """Says in Yosys' netlist what the placer is not to decide; returns how many resets are in the global network."""
     if board.part.family != reset_nets.FAMILY:
-        return
+        return 0
     design = json.loads(netlist.read_text())
     module = design["modules"][NAME]
     if sited := floorplan.place(board.part, module):
@@ -163,6 +163,7 @@ def _arrange(board: Board, netlist: Path, steps: Steps) -> None:
     if moved := reset_nets.to_global(module):
         steps.tell(f"{len(moved)} resets of {sum(moved.values()):,} flip-flops go through the global network")
     netlist.write_text(json.dumps(design, separators=(",", ":")))
+    return len(moved)
 
 
 def _alone(
@@ -231,8 +232,8 @@ def _try_seeds(
     return tuple(sorted(results, key=lambda result: result.seed)), dict(sorted(lost.items()))
 
 
-def _faults(board: Board, best: Placed, parts: tuple[PartCells, ...], allow_slow: bool) -> list[str]:
-    """What a build fails for."""
+def _faults(board: Board, best: Placed, parts: tuple[PartCells, ...], resets: int, allow_slow: bool) -> list[str]:
+    """What a build fails for; `resets` of them have to be timed."""
     found = []
     if not allow_slow:
         found += [
@@ -251,6 +252,8 @@ def _faults(board: Board, best: Placed, parts: tuple[PartCells, ...], allow_slow
         "in the global network"
         for r in best.slow_resets
     ]
+    if len(best.resets) < resets:
+        found.append(f"only {len(best.resets)} of {resets} resets in the global network could be timed")
     found += [f"{part.path} was pruned: {part.pruned}" for part in parts if part.pruned]
     return found
 

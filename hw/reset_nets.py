@@ -44,8 +44,10 @@ def to_global(module: Mapping[str, Any]) -> dict[str, int]:
         if cell["type"] == FLIP_FLOP and (bit := connected(cell, "LSR")) in registers:
             resets[bit].append(name)
     large = sorted((bit for bit, ends in resets.items() if len(ends) >= LEAST), key=lambda bit: -len(resets[bit]))
-    taken = (bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits)
-    free = 1 + max((bit for bit in taken if isinstance(bit, int)), default=1)
+    # Bits of names that no cell has any more count as well: a net that took their number would be called so.
+    taken = [bits for cell in cells.values() for bits in cell["connections"].values()]
+    taken += [net["bits"] for net in module["netnames"].values()]
+    free = 1 + max((bit for bits in taken for bit in bits if isinstance(bit, int)), default=1)
     for bit in large[:MOST]:
         name = registers[bit]
         # The register's twin: nothing but the buffer pulls at its place, so that the way there is short.

@@ -170,6 +170,12 @@ def test_late_reset_fails_the_build(bench):
     assert "Resets in the global network" in bitstream_report.render(bitstream.as_json(made))
 
 
+def test_reset_that_was_not_timed_fails_the_build(bench, monkeypatch):
+    monkeypatch.setattr(bitstream, "_arrange", lambda *_: 3)
+    bench.plan["reset_ns"] = [1.0, 2.0]
+    assert bench.build().faults == ("only 2 of 3 resets in the global network could be timed",)
+
+
 def test_part_that_lost_its_cells_fails(bench):
     bench.plan["built"] = 139
     assert bench.build().faults == ("stage was pruned: 139 of 200 cells are left",)

@@ -23,7 +23,8 @@ def module(*ends: int, logic: int = 1, driver: str = "TRELLIS_FF"):
             pins = {"A": [FIRST + number], "Z": [free]}
             cells[f"logic_{number}_{at}"] = {"type": "LUT4", "connections": pins}
             free += 1
-    made["netnames"]["all"] = {"bits": [CLOCK, ENABLE, *range(FIRST, free), "x"]}
+    # Names are left of bits that no cell has.
+    made["netnames"]["all"] = {"bits": [CLOCK, ENABLE, *range(FIRST, free + 3), "x"]}
     return made
 
 
@@ -64,6 +65,8 @@ def test_large_resets_go_through_a_buffer_each_and_small_ones_stay():
     driven = [cell["connections"][pin][0] for cell in made["cells"].values() for pin in ("Q", "Z", "CLKO")
               if pin in cell["connections"]]  # fmt: skip
     assert len(set(driven)) == len(driven)
+    named = [bit for net in made["netnames"].values() for bit in net["bits"]]
+    assert len(set(named)) == len(named)
 
 
 def test_a_reset_that_logic_makes_stays():
