@@ -22,7 +22,7 @@ GROUP = 8
 READ_CYCLES = 5
 #: Bits of the parts in which an address, without its two lowest bits, is decoded: four gates' inputs with the enable.
 _ADDRESS_PARTS = (3, 3, 4)
-#: From a write to what it does, but for the kill switch and the heartbeat, which act in the next cycle.
+#: From a write to what it does; the kill switch acts in the next cycle, and a heartbeat counts from its write.
 WRITE_CYCLES = 2
 
 

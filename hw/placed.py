@@ -36,7 +36,7 @@ RESOURCES = {
     "ALU54B": "wide adders",
     "EHXPLLL": "PLLs",
     "TRELLIS_IO": "pins",
-    "DCCA": "clock buffers",
+    "DCCA": "global buffers",
     "IOLOGIC": "pin registers",
     "SIOLOGIC": "pin registers (single)",
     "ICESTORM_LC": "logic cells",
@@ -254,10 +254,11 @@ def _resets(report: Mapping[str, Any], clocks: Mapping[str, Clock]) -> Iterator[
     """Resets in the global network, out of a detailed report."""
     for net in report.get("detailed_net_timings", ()):
         if net["net"].endswith(reset_nets.SUFFIX):
-            ends = [(end["delay"][-1], end["event"].split()[-1]) for end in net["endpoints"]]
-            period_ns = min(1e9 / clocks[clock].target_hz for _, clock in ends)
-            name = net["net"].removesuffix(reset_nets.SUFFIX)
-            yield Reset(_GIVEN_NAME.sub("", name), max(arrival_ns for arrival_ns, _ in ends), period_ns)
+            ends = [(end["delay"][-1], clocks.get(end["event"].split()[-1])) for end in net["endpoints"]]
+            timed = [(arrival_ns, 1e9 / clock.target_hz) for arrival_ns, clock in ends if clock]
+            if timed:
+                name = _GIVEN_NAME.sub("", net["net"].removesuffix(reset_nets.SUFFIX))
+                yield Reset(name, max(arrival_ns for arrival_ns, _ in timed), min(period_ns for _, period_ns in timed))
 
 
 def used(report: Mapping[str, Any]) -> dict[str, tuple[int, int]]:

@@ -66,7 +66,7 @@ def _cells(folder: Path) -> dict[str, int]:
     return total_cells(json.loads((folder / "stage.json").read_text()))
 
 
-#: Routers of nextpnr. The first follows the clock more closely; on the book it takes very long.
+#: Routers of nextpnr. The first follows the clock more closely.
 ROUTERS = ("router1", "router2")
 
 

@@ -15,7 +15,7 @@ import tickgate.gateware
 import tickgate.hw
 import tickgate.sw
 from tickgate.gateware.top import COMPONENTS
-from tickgate.hw import bitstream, design, emitted, own_registers
+from tickgate.hw import bitstream, design, emitted, floorplan, own_registers, reset_nets
 from tickgate.hw.boards import BOARDS, board_named
 
 pytestmark = pytest.mark.bitstream
@@ -103,7 +103,7 @@ def test_ecp5_bitstream_of_one_stage_has_every_form_and_meets_its_clocks(tmp_pat
     assert {path.name for path in own_registers.SOURCES} == {
         "flip_flops.py", "operand_registers.py", "output_registers.py", "own_registers.py",
     }  # fmt: skip
-    for path in own_registers.SOURCES:
+    for path in (*own_registers.SOURCES, Path(floorplan.__file__), Path(reset_nets.__file__)):
         assert made.design.files[path.name] == path.read_text()
     assert bitstream.as_json(made)["moved_flip_flops"] == made.moved.flip_flops
     clocks = {clock.name: clock for clock in made.best.clocks}

@@ -56,7 +56,8 @@ def folder(tmp_path):
         ],
         "detailed_net_timings": [
             reset_net("sync_feed_rst_TRELLIS_FF_Q", (3.1, CORE), (7.0, CORE)),
-            reset_net("mac.x_TRELLIS_FF_Q", (4.9, CORE), (5.1, RX)),
+            reset_net("mac.x_TRELLIS_FF_Q", (4.9, CORE), (5.1, RX), (9.9, placed.ASYNC)),
+            reset_net("strange_TRELLIS_FF_Q", (9.9, "no_clock")),
             {"net": "device.a[3]", "endpoints": [{"delay": [9.0, 9.5], "event": f"posedge {CORE}"}]},
         ],
         "utilization": {"DP16KD": {"used": 2, "available": 56}, "DCUA": {"used": 0, "available": 2}},

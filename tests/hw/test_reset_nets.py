@@ -1,11 +1,14 @@
 """Large resets get a global net each, and nothing else about the netlist changes."""
 
 import copy
+import json
 
+import pytest
 from yosys_cells import CLOCK, ENABLE, OTHER, register
 
-from tickgate.hw import reset_nets
-from tickgate.hw.boards import BOARDS
+from tickgate.hw import bitstream, floorplan, reset_nets
+from tickgate.hw.boards import BOARDS, board_named
+from tickgate.hw.steps import Steps
 
 FIRST = 100
 
@@ -81,3 +84,20 @@ def test_clocks_keep_their_global_nets():
     assert list(found) == [f"reset_{at}" for at in range(reset_nets.MOST + 1, 1, -1)]
     clocks = max(len(board.clocks) for board in BOARDS.values() if board.part.family == reset_nets.FAMILY)
     assert reset_nets.MOST + clocks <= 16
+
+
+@pytest.mark.parametrize("name", ("ecpix5_85", "hx8k_b_evn"))
+def test_netlist_of_a_board_is_arranged_where_its_part_has_what_for(tmp_path, name):
+    made = module(reset_nets.LEAST)
+    ram = "device.book.levels.shares.0.0"
+    made["cells"][ram] = {"type": "DP16KD", "attributes": {}, "connections": {}}
+    path = tmp_path / "top.json"
+    path.write_text(text := json.dumps({"modules": {"top": made}}))
+    with Steps() as steps:
+        found = bitstream._arrange(board_named(name), path, steps)
+    if name == "hx8k_b_evn":
+        assert found == 0 and path.read_text() == text
+        return
+    cells = json.loads(path.read_text())["modules"]["top"]["cells"]
+    assert found == 1 and cells["reset_0_DCCA"]["type"] == reset_nets.BUFFER
+    assert cells[ram]["attributes"]["BEL"] == floorplan.sites(board_named(name).part, [ram])[ram]
