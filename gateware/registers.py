@@ -22,7 +22,7 @@ GROUP = 8
 READ_CYCLES = 5
 #: Bits of the parts in which an address, without its two lowest bits, is decoded: four gates' inputs with the enable.
 _ADDRESS_PARTS = (3, 3, 4)
-#: From a write to what it does; the kill switch acts in the next cycle, and a heartbeat counts from its write.
+#: From a write to what it does, but for the kill switch and the heartbeat, which act in the next cycle.
 WRITE_CYCLES = 2
 
 
@@ -185,21 +185,19 @@ class Registers(wiring.Component):
         return self._wrote_any & self._is(BY_NAME[name].offset + 4 * word)
 
     def _heartbeat(self, m):
-        """Whether the host's sign of life is overdue. It counts from the cycle of the write, known a cycle later."""
+        """Whether the host's sign of life is overdue."""
         self._limit, self._lost = Signal(32), Signal()
-        left, runs, at_once = Signal(32), Signal(), Signal()
+        left, runs = Signal(32), Signal()
         self._overdue = Signal()
-        limits, beats = self._wrote("heartbeat_limit_cycles"), self._wrote("heartbeat")
-        alive = limits | beats
-        given, given_at_once = Mux(limits, self._data, self._limit), Mux(limits, self._data <= 2, at_once)
-        m.d.comb += self._overdue.eq(Mux(alive, given.any() & given_at_once, runs & (left <= 1)))
-        m.d.sync += left.eq(Mux(alive, given - 2, left - 1))
-        with m.If(alive):
-            m.d.sync += [runs.eq(given.any()), self._lost.eq(0)]
+        m.d.comb += self._overdue.eq(runs & (left <= 1))
+        m.d.sync += left.eq(left - 1)
         with m.If(self._overdue):
             m.d.sync += [runs.eq(0), self._lost.eq("heartbeat_forgotten" not in self._faults)]
-        with m.If(limits):
-            m.d.sync += [self._limit.eq(self._data), at_once.eq(self._data <= 2)]
+        with m.If(self._hit("heartbeat")):
+            m.d.sync += [left.eq(self._limit - 1), runs.eq(self._limit != 0), self._lost.eq(0)]
+        with m.If(self._hit("heartbeat_limit_cycles")):
+            m.d.sync += [left.eq(self.bus.w_data - 1), runs.eq(self.bus.w_data != 0), self._lost.eq(0)]
+            m.d.sync += self._limit.eq(self.bus.w_data)
 
     def _write(self, m):
         key = self._data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)
