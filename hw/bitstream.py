@@ -211,8 +211,7 @@ def _try_seeds(
         name, *arguments = design.commands[1]
         given = [f"../{a}" if (work / a).is_file() else a for a in arguments]
         with steps.step(f"place and route, seed {seed}") as said:
-            given += ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail"]
-            given += ["--detailed-timing-report"]
+            given += ["--seed", str(seed), "--report", "report.json", "--detailed-timing-report", "--timing-allow-fail"]
             workshop.run(name, given, folder, "nextpnr.log", said, f"{NAME}.tim", limit_s)
         return placed.read(seed, folder, board.clocks, hierarchy)
 

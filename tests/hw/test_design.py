@@ -1,6 +1,5 @@
 """What is done to a design on its way to the tools."""
 
-import importlib.util
 import re
 import sys
 
@@ -11,10 +10,6 @@ from amaranth.lib.memory import Memory
 
 from tickgate.hw.boards import board_named
 from tickgate.hw.design import prepare, undefined_collisions
-
-needs_boards = pytest.mark.skipif(
-    importlib.util.find_spec("amaranth_boards") is None, reason="amaranth-boards is not installed"
-)
 
 
 def masks(text):
@@ -53,7 +48,7 @@ def remembering(board, build_id):
     return m
 
 
-@needs_boards
+@pytest.mark.usefixtures("amaranth_boards")
 @pytest.mark.parametrize(("name", "mask"), [("ecpix5_45", "1'1"), ("icebreaker", "1'0")])
 def test_rows_read_while_written_are_left_undefined_for_ecp5_only(name, mask):
     netlist = prepare(board_named(name), make_top=remembering).netlist
@@ -73,7 +68,7 @@ def counting(board, build_id):
     return m
 
 
-@needs_boards
+@pytest.mark.usefixtures("amaranth_boards")
 def test_positions_in_sources_name_no_folder_of_this_machine():
     netlist = prepare(board_named("ecpix5_45"), make_top=counting).netlist
     files = {

@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import importlib.util
 import re
 
 import pytest
@@ -15,7 +14,7 @@ from tickgate.hw.platforms import REQUIRED_TOOLS, board_top, platform_for
 from tickgate.sw.spec.sizes import Sizes
 
 pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("amaranth_boards") is None, reason="amaranth-boards is not installed"),
+    pytest.mark.usefixtures("amaranth_boards"),
     pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable"),
 ]
 #: What does not depend on the sizes is the same with the smallest.

@@ -37,7 +37,7 @@ def test_entry_built_twice_builds_once(root):
 
 def test_entry_raced_by_processes_builds_once(root):
     # Processes without a lock between them: the end of a pool may wait forever for a worker that waits for one.
-    builders = [multiprocessing.get_context("fork").Process(target=_enter_twice) for _ in range(4)]
+    builders = [multiprocessing.get_context("fork").Process(target=_enter_twice, daemon=True) for _ in range(4)]
     for builder in builders:
         builder.start()
     for builder in builders:
