@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.blocks import BLOCK, Blocks
-from tickgate.gateware.lib.counting import counter
+from tickgate.gateware.lib.counting import COUNT_STEP_MAX, LEAPING, counter
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.headers import CAUSES, Headers
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
@@ -198,10 +198,13 @@ class Feed(wiring.Component):
         for name in self.COUNTERS:
             value = counter(m, self.counters, name)
             found = [(pulse, amount) for counted, pulse, amount in events if counted == name]
+            varies = any(not isinstance(by, int) or by != 1 for _, by in found)
+            if name not in LEAPING and (varies or len(found) > COUNT_STEP_MAX):
+                raise ValueError(f"{name} may grow by more than {COUNT_STEP_MAX} in a cycle")
             for at, (pulse, amount) in enumerate(found):
                 found[at] = _kept(m, f"{name}_pulse_{at}", pulse, amount)
             if len(found) > 1:  # gathered before they are counted
-                if any(not isinstance(by, int) or by != 1 for _, by in found):
+                if varies:
                     raise ValueError(f"{name} has several causes, which must count one each")
                 pulses = [pulsed for pulsed, _ in found]
                 found = [_kept(m, f"{name}_pulse", Cat(pulses).any(), sum(pulses))]

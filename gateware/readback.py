@@ -32,11 +32,11 @@ class Readback(wiring.Component):
 
     Members
     -------
-    addr: In(12), of the register bus.
+    addr: In(12), r_en: In(1), of the register bus.
     row_select: In(7), 2 x slot + side of the rows that are read, as it is two cycles behind
         `addr`.
     cfg_<row>: In(RowPort(record)), as the stages get them.
-    r_data: Out(32), `READ_CYCLES` cycles after `addr`; 0 where the address is no field of a row, or none was committed.
+    r_data: Out(32), `READ_CYCLES` cycles after `r_en`; 0 where the address is no field of a row, or none was committed.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Readback(wiring.Component):
         "old_after_reset": "rows from before a reset are read after it",
     }
     COUNTERS: tuple[str, ...] = ()
-    latency_cycles = {("addr", "r_data", "read"): (READ_CYCLES, READ_CYCLES)}
+    latency_cycles = {("r_en", "r_data", "read"): (READ_CYCLES, READ_CYCLES)}
 
     def __init__(self, sizes: Sizes, *, faults: frozenset[str] = frozenset()):
         self._faults = checked_faults(faults, self.FAULTS)
@@ -57,6 +57,7 @@ class Readback(wiring.Component):
         super().__init__(
             {
                 "addr": In(ADDRESS_BITS),
+                "r_en": In(1),
                 "row_select": In(7),
                 **{f"cfg_{name}": In(RowPort(record)) for name, record in ROW_PORTS.items()},
                 "r_data": Out(32),
@@ -77,19 +78,34 @@ class Readback(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        address = self.addr[2:]
+        addresses, self._asked = [self.addr[2:]], [self.r_en]
+        for step in range(READ_CYCLES):
+            self._asked.append(Signal(name=f"asked_{step}"))
+            m.d.sync += self._asked[-1].eq(self._asked[-2])
         for step in range(READ_CYCLES - _OWN_CYCLES):
-            late = Signal(ADDRESS_BITS - 2, name=f"address_{step}")
-            m.d.sync += late.eq(address)
-            address = late
-        found = [self._row(m, record, selector, address) for record, selector in ROWS]
-        data = Signal(32, name="chosen_row", reset_less=True)
-        m.d.sync += data.eq(reduce(or_, found))
-        m.d.comb += self.r_data.eq(data)
+            addresses.append(Signal(ADDRESS_BITS - 2, name=f"address_{step}"))
+            m.d.sync += addresses[-1].eq(addresses[-2])
+        # What there is one of needs no memory, and waits for the others.
+        at = len(addresses) - 1
+        singles = [self._row(m, *row, addresses[at - 1], at - 1) for row in ROWS if not row[1]]
+        others = [self._row(m, *row, addresses[at], at) for row in ROWS if row[1]]
+        single = self._gathered(m, "single", singles, at + 1)
+        m.d.comb += self.r_data.eq(self._gathered(m, "chosen", [single, *others], at + 2))
         return m
 
-    def _row(self, m, record, selector, address):
-        """One row's word of `address`, two cycles later; 0 where it has none."""
+    def _gathered(self, m, name, words, step):
+        """The words, of which one at most is other than 0, a cycle behind this step of a read."""
+        found = Signal(32, name=name, reset_less=True)
+        with m.If(self._asked[step]):
+            m.d.sync += found.eq(reduce(or_, words))
+        return found
+
+    def _row(self, m, record, selector, address, step):
+        """One row's word of `address`, which is that of this step of a read, two cycles later; 0 where it has none.
+
+        A row of a memory is that of `row_select` a cycle before `address`, the only row of its kind that of its cycle
+        behind.
+        """
         short = record.name.removesuffix("_row")
         port, bits = getattr(self, f"cfg_{short}"), self._index_bits(selector)
         slot = port.select[:bits]
@@ -103,11 +119,16 @@ class Readback(wiring.Component):
             with m.If(commit):
                 m.d.sync += last.eq(slot)
             asked = last
-        row = self._kept(m, short, port, commit, slot, asked)
-        known, here = Signal(1 << bits, name=f"known_{short}", reset_less="old_after_reset" in self._faults), Signal()
+        row = self._kept(m, short, port, commit, slot, asked, step)
+        known = Signal(1 << bits, name=f"known_{short}", reset_less="old_after_reset" in self._faults)
         with m.If(commit):
             m.d.sync += known.bit_select(slot, 1).eq(1)
-        m.d.sync += here.eq(known.bit_select(asked, 1))
+        # Whether there is a row is known with it, and looked at a cycle later, beside the rows of other kinds.
+        there = known.bit_select(asked, 1)
+        for turn in range(3 if bits else 2):
+            late = Signal(name=f"there_{short}_{turn}")
+            m.d.sync += late.eq(there)
+            there = late
 
         word = Signal(32, name=f"word_{short}", reset_less=True)
         words = []
@@ -118,20 +139,24 @@ class Readback(wiring.Component):
                 hit = Signal(name=f"hit_{short}_{field.name}_{number}")
                 m.d.sync += hit.eq(address == register.offset // 4 + number)
                 words.append(Mux(hit, row[low:high], 0))
-        # Whether there is a row is known with it, and looked at a cycle later, beside the rows of other kinds.
-        there = Signal(name=f"there_{short}")
-        m.d.sync += [word.eq(reduce(or_, words)), there.eq(here)]
+        with m.If(self._asked[step + 1]):
+            m.d.sync += word.eq(reduce(or_, words))
         return Mux(there, word, 0)
 
-    def _kept(self, m, short, port, commit, slot, asked):
-        """The row of `asked`, a cycle later: of a memory or, where there is one row only, of the register itself."""
+    def _kept(self, m, short, port, commit, slot, asked, step):
+        """The row of `asked`: two cycles later, of a memory; where there is one row only, a cycle later."""
         given = port.row.as_value()
+        row = Signal.like(given, name=f"row_{short}", reset_less=True)
         if not len(slot):
-            row = Signal.like(given, name=f"row_{short}", reset_less=True)
             with m.If(commit):
                 m.d.sync += row.eq(given)
             return row
-        m.submodules[f"rows_{short}"] = rows = Memory(shape=len(given), depth=1 << len(slot), init=[])
-        write, read = rows.write_port(), rows.read_port()
-        m.d.comb += [write.addr.eq(slot), write.data.eq(given), write.en.eq(commit), read.addr.eq(asked)]
-        return read.data
+        # Bus reads never ask for a row in the cycle in which it is committed: what is read then does not matter.
+        memory = Memory(shape=len(given), depth=1 << len(slot), init=[], attrs={"ram_style": "block", "no_rw_check": 1})
+        m.submodules[f"rows_{short}"] = memory
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [write.addr.eq(slot), write.data.eq(given), write.en.eq(commit)]
+        m.d.comb += [read.addr.eq(asked), read.en.eq(self._asked[step - 1])]
+        with m.If(self._asked[step]):
+            m.d.sync += row.eq(read.data)
+        return row

@@ -8,8 +8,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.gateware.lib.counting import COUNT_BITS, COUNT_STEP_MAX, LEAPING
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import ROW_PORTS, RowPort, counters, layout
+from tickgate.gateware.lib.wraps import Wraps, step_max
 from tickgate.sw.spec import registers as spec
 from tickgate.sw.spec.registers import ADDRESS_BITS, ARM_KEY, BY_NAME, HISTOGRAMS_AT, counter_names, map_hash
 from tickgate.sw.spec.rows import ROWS
@@ -19,9 +21,11 @@ from tickgate.sw.spec.version import release_word
 
 #: Words that one step of a read gathers.
 GROUP = 8
-READ_CYCLES = 5
+READ_CYCLES = 6
 #: Bits of the parts in which an address, without its two lowest bits, is decoded: four gates' inputs with the enable.
 _ADDRESS_PARTS = (3, 3, 4)
+#: Cycles from the address to the high part of a counter.
+_WRAPS_STEPS = 2
 #: From a write to what it does, but for the kill switch and the heartbeat, which act in the next cycle.
 WRITE_CYCLES = 2
 
@@ -70,6 +74,7 @@ class Registers(wiring.Component):
     build_id: told by its register.
     core_clock_hz: told by its register, in kHz.
     first_cycle: `now` in the first cycle after reset.
+    first_wraps: what every counter that is not of `LEAPING` has above its `COUNT_BITS` low bits after reset.
     faults: names of `FAULTS`, for the tests of the tests.
 
     Members
@@ -81,7 +86,9 @@ class Registers(wiring.Component):
     clear: Out(1), pulse.
     armed: Out(1), the kill switch is not up.
     clearing, mark_pending, session_open: In(1), for the status register.
-    counters_<stage>: In(counters(names)), one a stage that counts.
+    counters_<stage>: In(counters(names)), one a stage that counts, from 0 after reset. Of a counter that is not of
+        `LEAPING` the `COUNT_BITS` low bits are looked at, and it may grow by `COUNT_STEP_MAX` in a cycle, in all
+        stages together.
     telemetry_mask: Out(8). telemetry_every: Out(16).
     row_select: Out(7), slot and side of the rows that are read back.
     bin_select: Out(8), histogram and bin that `bin_count` is to tell in the next cycle.
@@ -89,7 +96,8 @@ class Registers(wiring.Component):
 
     Raises
     ------
-    ValueError: a counter that the register map does not have; a fault that is not in `FAULTS`.
+    ValueError: a counter that the register map does not have, or one of more stages than it may grow by; a fault
+        that is not in `FAULTS`.
     """
 
     FAULTS = {
@@ -119,6 +127,7 @@ class Registers(wiring.Component):
         build_id: int = 0,
         core_clock_hz: int = CORE_CLOCK_HZ,
         first_cycle: int = 0,
+        first_wraps: int = 0,
         faults: frozenset[str] = frozenset(),
     ):
         self._faults = checked_faults(faults, self.FAULTS)
@@ -127,7 +136,7 @@ class Registers(wiring.Component):
             if strange := sorted(set(names) - known):
                 raise ValueError(f"stage {stage} has the counter {strange[0]!r}, which the register map does not have")
         self._sizes, self._sources, self._build_id = sizes, dict(counter_sources), build_id
-        self._core_clock_hz = core_clock_hz
+        self._core_clock_hz, self._first_wraps = core_clock_hz, first_wraps
         super().__init__(
             {
                 "bus": In(Bus()),
@@ -246,15 +255,38 @@ class Registers(wiring.Component):
                 m.d.sync += [port.commit.eq(commit), port.select.eq(select)]
 
     def _sources_of(self, m, name: str):
-        """The value of a counter: one stage's, or the registered sum of several."""
-        found = [getattr(self, f"counters_{s}")[name] for s, names in self._sources.items() if name in names]
+        """A counter: one stage's, or the registered sum of several; of most only what `Wraps` does not know."""
+        stages = [stage for stage, names in self._sources.items() if name in names]
+        bits = 32 if name in LEAPING else COUNT_BITS
+        if name not in LEAPING and len(stages) > COUNT_STEP_MAX:
+            raise ValueError(f"{name} is counted by {len(stages)} stages; it may grow by {COUNT_STEP_MAX} in a cycle")
+        found = [getattr(self, f"counters_{stage}")[name][:bits] for stage in stages]
         if not found:
-            return Const(0, 32)
+            return Const(0, bits)
         if len(found) == 1:
             return found[0]
-        total = Signal(32, name=f"sum_{name}")
+        total = Signal(bits, name=f"sum_{name}")
         m.d.sync += total.eq(sum(found[1:], start=found[0]))
         return total
+
+    def _wraps(self, m, counted, asked, address):
+        """The counters' high parts, read where `asked` for the one at `address`; and then, whether it is one."""
+        first = BY_NAME[counter_names()[0]].offset // 4
+        index_bits = (len(counted) - 1).bit_length()
+        if step_max(len(counted), COUNT_BITS) < COUNT_STEP_MAX or first & (1 << index_bits) - 1:
+            raise ValueError(f"{len(counted)} counters from {4 * first:#x} on cannot have one memory")
+        m.submodules.wraps = wraps = Wraps(len(counted), COUNT_BITS, 32 - COUNT_BITS, first=self._first_wraps)
+        narrow = [value if len(value) == COUNT_BITS else Const(0, COUNT_BITS) for value in counted]
+        m.d.comb += [getattr(wraps, f"top_{number}").eq(value[-1]) for number, value in enumerate(narrow)]
+        m.d.comb += [wraps.look.eq(asked), wraps.select.eq(address[:index_bits])]
+        is_narrow = address[index_bits:] == first >> index_bits
+        for name in sorted(LEAPING):
+            is_narrow &= address != BY_NAME[name].offset // 4
+        for step in range(_WRAPS_STEPS):
+            late = Signal(name=f"is_narrow_{step}")
+            m.d.sync += late.eq(is_narrow)
+            is_narrow = late
+        return wraps, is_narrow
 
     def _read(self, m):
         """Every word that is not constant 0 knows its address; what it then says is gathered in registered steps."""
@@ -287,8 +319,8 @@ class Registers(wiring.Component):
             "heartbeat_limit_cycles": [self._limit],
             "row_select": [self.row_select],
         }
-        for name in counter_names():
-            values[name] = [self._sources_of(m, name)]
+        counted = [self._sources_of(m, name) for name in counter_names()]
+        values |= {name: [value] for name, value in zip(counter_names(), counted, strict=True)}
         if "counter_off_by_one" in self._faults:
             names = counter_names()
             values[names[GROUP]] = values[names[GROUP - 1]]
@@ -308,31 +340,39 @@ class Registers(wiring.Component):
             raise ValueError(f"histograms must begin at {4 << 9:#x}, not {HISTOGRAMS_AT:#x}")
         is_bin, exists = Signal(), Signal()
         m.d.sync += [is_bin.eq(inside), exists.eq(~past)]
-        counted = Mux(exists, self.bin_count, 0)
+        counted_bin = Mux(exists, self.bin_count, 0)
 
-        # A bit a word says whether it is the one: no decoder reaches all over the map.
+        wraps, is_narrow = self._wraps(m, counted, asked, address)
+        # A bit a word says whether it is the one: no decoder reaches all over the map. Wide words first.
         parts = []
-        for at, value in leaves.items():
+        for at, value in sorted(leaves.items(), key=lambda leaf: -len(leaf[1])):
             chosen = Signal(name=f"chosen_{at}")
             with m.If(self._asked):
                 m.d.sync += chosen.eq(self._is(4 * at))
             parts.append(Mux(chosen, value, 0))
-        depth, valid = 2, asked
+        depth, valid, steps = 2, asked, {}
         while len(parts) > 1:
             gathered = []
             for at in range(0, len(parts), GROUP):
-                out = Signal(32, name=f"read_{depth}_{at // GROUP}", reset_less=True)
+                words = parts[at : at + GROUP]
+                out = Signal(max(map(len, words)), name=f"read_{depth}_{at // GROUP}", reset_less=True)
                 with m.If(valid):
-                    m.d.sync += out.eq(reduce(or_, parts[at : at + GROUP]))
+                    m.d.sync += out.eq(reduce(or_, words))
                 gathered.append(out)
             passed = Signal(name=f"asked_{depth}")
             m.d.sync += passed.eq(valid)
             if depth > 2:
                 late, was_bin = Signal(32, name=f"bin_{depth}", reset_less=True), Signal(name=f"is_bin_{depth}")
-                m.d.sync += [late.eq(counted), was_bin.eq(is_bin)]
-                counted, is_bin = late, was_bin
+                m.d.sync += [late.eq(counted_bin), was_bin.eq(is_bin)]
+                counted_bin, is_bin = late, was_bin
+            steps[depth] = parts
             parts, valid, depth = gathered, passed, depth + 1
-        m.d.comb += self.bus.r_valid.eq(valid)
-        m.d.comb += self.bus.r_data.eq(Mux(is_bin, counted, parts[0]))
-        if depth != READ_CYCLES:
-            raise ValueError(f"a read takes {depth} cycles, not {READ_CYCLES}")
+        # The high part of a counter is known two cycles behind its address, beside the highest of its low bits.
+        above = Signal(32 - COUNT_BITS, reset_less=True)
+        top = reduce(or_, steps[2 + _WRAPS_STEPS])[COUNT_BITS - 1]
+        m.d.sync += above.eq(Mux(is_narrow, wraps.count + (wraps.top & ~top), 0))
+        m.d.sync += self.bus.r_valid.eq(valid)
+        with m.If(valid):
+            m.d.sync += self.bus.r_data.eq(Mux(is_bin, counted_bin, parts[0] | Cat(Const(0, COUNT_BITS), above)))
+        if depth + 1 != READ_CYCLES:
+            raise ValueError(f"a read takes {depth + 1} cycles, not {READ_CYCLES}")

@@ -306,6 +306,7 @@ class Top(wiring.Component):
             shared.o.r_valid.eq(registers.bus.r_valid),
             shared.o.r_data.eq(registers.bus.r_data | readback.r_data),
             readback.addr.eq(shared.o.addr),
+            readback.r_en.eq(shared.o.r_en),
             readback.row_select.eq(registers.row_select),
         ]
         _connect_rows(m, registers, readback)

@@ -316,7 +316,7 @@ class Trigger(wiring.Component):
             m.d.sync += waiting.eq(fresh)
 
         m.d.sync += self.o_intents.valid.eq(sent | emit)
-        with m.If(fires | waits):
+        with m.If(pipe.get("evaluate", at) | waits):  # which is known long before whether a row fires
             m.d.sync += self.o_intents.payload.eq(Mux(waits, waiting, fresh))
         self._report(m, pipe, fires, row, fresh, (waiting, waits), (sent, held, dropped), (emit, expire, killed))
 

@@ -4,7 +4,7 @@ Inputs come from a shift register and outputs are folded into one bit, so every 
 register to a register and nothing of it can be optimised away.
 """
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow, In, Out
 
@@ -18,7 +18,8 @@ class PinHarness(wiring.Component):
     """The component between a shift register and a tree of registered parities.
 
     It is as small as such a thing can be: a register for every input bit, and four for every three output bits. Nothing
-    in it has a reset or an enable, so that no net of the harness is what limits.
+    in it has a reset or an enable, so that no net of the harness is what limits. The component's reset comes from a
+    register, as on a board.
 
     Parameters
     ----------
@@ -39,7 +40,12 @@ class PinHarness(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.dut = dut = self._component
+        dut = self._component
+        m.submodules.dut = DomainRenamer("dut")(dut)
+        m.domains.dut = ClockDomain()
+        reset = Signal(reset_less=True)
+        m.d.sync += reset.eq(ResetSignal())
+        m.d.comb += [ClockSignal("dut").eq(ClockSignal()), ResetSignal("dut").eq(reset)]
         inputs, outputs = [], []
         for _path, member, value in dut.signature.flatten(dut):
             raw = value.as_value() if hasattr(value, "as_value") else value

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tickgate.gateware.build import STAGES, to_verilog
-from tickgate.hw import own_registers, placed
+from tickgate.hw import own_registers, placed, reset_nets
 from tickgate.hw.design import ECP5_OPTIONS, PLACE_OPTIONS
 from tickgate.hw.fits import check_fits
 from tickgate.hw.harness import PinHarness
@@ -94,6 +94,9 @@ def place_and_route(
         check_fits(stage, part, _cells(folder))
         workshop.run("yosys", ["-q", "-s", "synth.ys"], folder, "synth.log")
         own_registers.move_in_files(folder / "timing.json", folder / "counted.json")
+        netlist = json.loads((folder / "timing.json").read_text())
+        reset_nets.to_global(netlist["modules"]["timing"])
+        (folder / "timing.json").write_text(json.dumps(netlist, separators=(",", ":")))
         workshop.run(
             "nextpnr-ecp5",
             [*part.nextpnr, "--package", part.package, "--speed", part.speed, "--json", "timing.json",

@@ -70,10 +70,17 @@ def _inputs(component: Any) -> list[str]:
     ]
 
 
+def _key(stage: str, faults: frozenset[str], waves: bool) -> str:
+    """Names a compiled bench: also by the text of what gives the component its parameters."""
+    bench = Path(str(bench_module(stage).__file__))
+    texts = [path.read_text() for path in (bench, bench.with_name("twins.py"))]
+    return cache.design_hash("bench", stage, bench_sizes(stage), sorted(faults), waves, texts)
+
+
 def build(stage: str, faults: frozenset[str] = frozenset(), waves: bool = False) -> tuple[Path, list[str]]:
     """The folder of the compiled bench, and the names of the component's inputs; built where the cache has none."""
     sizes = bench_sizes(stage)
-    key = cache.design_hash("bench", stage, sizes, sorted(faults), waves)
+    key = _key(stage, faults, waves)
 
     def make(folder: Path) -> None:
         from cocotb_tools.runner import get_runner

@@ -51,19 +51,24 @@ class Console(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        byte, comes = self.i.payload, self.i.valid
-        lower = Signal(8)
-        is_letter, is_number = Signal(), Signal()
-        m.d.comb += [
-            lower.eq(byte | 0x20),
-            is_number.eq((byte >= ord("0")) & (byte <= ord("9"))),
-            is_letter.eq((lower >= ord("a")) & (lower <= ord("f")) & byte[6]),
+        # What a byte is, is known a cycle before it counts.
+        came, came_lower = self.i.payload, Signal(8)
+        byte, lower, comes = Signal(8), Signal(8), Signal()
+        is_letter, is_number, is_end, is_blank = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += came_lower.eq(came | 0x20)
+        m.d.sync += [
+            comes.eq(self.i.valid),
+            byte.eq(came),
+            lower.eq(came_lower),
+            is_number.eq((came >= ord("0")) & (came <= ord("9"))),
+            is_letter.eq((came_lower >= ord("a")) & (came_lower <= ord("f")) & came[6]),
+            is_end.eq((came == ord("\r")) | (came == ord("\n"))),
+            is_blank.eq(came == ord(" ")),
         ]
         digit = Mux(is_letter, byte[:4] + 9, byte[:4])[:4]
         first, write, bad = Signal(init=1), Signal(), Signal()
         count = Signal(range(_WRITE_DIGITS + 2))
         digits = Signal(4 * _WRITE_DIGITS)
-        end = (byte == ord("\r")) | (byte == ord("\n"))
         wanted = Mux(write, _WRITE_DIGITS, _READ_DIGITS)
         right = count == wanted if "any_length" not in self._faults else count >= wanted
         address = Mux(write, digits[4 * console.DATA_DIGITS :], digits[:ADDRESS_BITS])[:ADDRESS_BITS]
@@ -87,7 +92,7 @@ class Console(wiring.Component):
 
         with m.FSM():
             with m.State("Line"):
-                with m.If(comes & end):
+                with m.If(comes & is_end):
                     with m.If(first & ~bad):
                         clear()
                     with m.Elif(bad | ~right | ~aligned):
@@ -95,7 +100,7 @@ class Console(wiring.Component):
                         m.next = "Answer"
                     with m.Else():
                         m.next = "Execute"
-                with m.Elif(comes & (byte != ord(" "))):
+                with m.Elif(comes & ~is_blank):
                     with m.If(first):
                         m.d.sync += [first.eq(0), write.eq(lower == ord(console.WRITE))]
                         with m.If(((lower != ord(console.WRITE)) & (lower != ord(console.READ))) | ~byte[6]):

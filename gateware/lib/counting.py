@@ -4,6 +4,13 @@ from collections.abc import Mapping
 
 from amaranth.hdl import Module, Signal
 
+#: Bits of a counter that are a register where the register bank has all counters (`tickgate.gateware.lib.wraps`).
+COUNT_BITS = 13
+#: How much a counter of that kind may grow in a cycle, in all stages that have it.
+COUNT_STEP_MAX = 2
+#: Counters that may grow by more: a register of 32 bits each.
+LEAPING = frozenset({"frames", "drop_block_overrun", "drop_line_busy", "gap_messages", "telemetry_lost"})
+
 
 def counter(m: Module, counters, name: str) -> Signal:
     """The register of one counter, 32 bits, which its user counts on; the output `counters` shows it."""

@@ -8,6 +8,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
+from tickgate.gateware.lib.counting import COUNT_BITS, COUNT_STEP_MAX, LEAPING
 from tickgate.sim import cocotb_lib
 from tickgate.sw.model.heartbeat import Heartbeat
 from tickgate.sw.spec import registers as spec
@@ -19,7 +20,7 @@ from tickgate.sw.spec.units import CORE_CLOCK_HZ
 from tickgate.sw.spec.version import release_word
 
 STAGE = "registers"
-EXPECTED_TESTS = 7
+EXPECTED_TESTS = 8
 FAULTS = {
     "any_key_arms": "kill_switch_is_up_after_reset_and_only_the_key_clears_it",
     "reset_armed": "kill_switch_is_up_after_reset_and_only_the_key_clears_it",
@@ -30,10 +31,14 @@ FAULTS = {
     "heartbeat_forgotten": "heartbeat_that_stops_latches_the_kill_switch",
 }
 SIZES = Sizes(slots=4, orders=256, levels=64, stash=16)
-READ_CYCLES, WRITE_CYCLES = 5, 2
+READ_CYCLES, WRITE_CYCLES = 6, 2
 BUILD_ID = 0x0123456789ABCDEF
 #: The low word of `now` turns over while it is read.
 FIRST_CYCLE = (1 << 32) - 300
+#: High part of most counters after reset: three wraps of their low bits later it turns over.
+FIRST_WRAPS = (1 << 32 - COUNT_BITS) - 3
+#: Not more than a counter of a stage may have grown before it is visited for the first time.
+REACH = 1 << COUNT_BITS - 2
 #: Two stages that share a counter, as trigger and orders do.
 SOURCES = {"feed": spec.counter_names()[:30], "orders": (*spec.counter_names()[30:], spec.counter_names()[0])}
 
@@ -42,7 +47,8 @@ def component(sizes: Sizes, faults: frozenset[str]) -> Any:
     """The stage under test, with counters of two stages."""
     from tickgate.gateware.registers import Registers
 
-    return Registers(sizes, SOURCES, build_id=BUILD_ID, first_cycle=FIRST_CYCLE, faults=faults)
+    told = {"build_id": BUILD_ID, "first_cycle": FIRST_CYCLE, "first_wraps": FIRST_WRAPS}
+    return Registers(sizes, SOURCES, faults=faults, **told)
 
 
 async def write(dut: Any, address: int, value: int) -> None:
@@ -76,7 +82,7 @@ async def every_register_reads_what_it_should(dut: Any) -> None:
     rng = random.Random(cocotb_lib.seed())
     values: dict[str, dict[str, int]] = {}
     for stage, names in SOURCES.items():
-        values[stage] = {name: rng.getrandbits(32) for name in names}
+        values[stage] = {name: rng.getrandbits(32) if name in LEAPING else rng.randrange(REACH) for name in names}
         getattr(dut, f"counters_{stage}").value = sum(v << 32 * n for n, v in enumerate(values[stage].values()))
     dut.clearing.value = 1
     dut.session_open.value = 1
@@ -90,7 +96,8 @@ async def every_register_reads_what_it_should(dut: Any) -> None:
         "release": release_word(), "core_clock_khz": CORE_CLOCK_HZ // 1000, "heartbeat_limit_cycles": 0,
     }  # fmt: skip
     for name in spec.counter_names():
-        expected[name] = sum(v.get(name, 0) for v in values.values()) & 0xFFFFFFFF
+        above = 0 if name in LEAPING else FIRST_WRAPS << COUNT_BITS
+        expected[name] = above + sum(v.get(name, 0) for v in values.values()) & 0xFFFFFFFF
 
     async def bins() -> None:
         while True:  # each cycle tells the bin that was selected in the one before
@@ -112,6 +119,41 @@ async def every_register_reads_what_it_should(dut: Any) -> None:
     end = max(r.offset + 4 * r.words for r in REGISTERS)
     for address in (0x0FC, 0x3FC, 0x7FC, end, 0xFFC):
         assert await read(dut, address) == 0, f"nothing is at {address:#x}"
+
+
+@cocotb.test()
+async def counters_are_whole_while_they_run(dut: Any) -> None:
+    """At all speeds up to the fastest, one of them read in each cycle, over the wrap of 32 bits."""
+    await cocotb_lib.start(dut)
+    rng = random.Random(cocotb_lib.seed())
+    names = spec.counter_names()
+    shared = set.intersection(*map(set, SOURCES.values()))
+    speeds = {name: rng.choice((0.02, 0.5, 1.0, 1.0)) for name in names}
+    counts = {stage: dict.fromkeys(own, 0) for stage, own in SOURCES.items()}
+    asked: list[str] = []
+    totals: list[dict[str, int]] = []
+    turned_over = set()
+    for cycle in range(18000):
+        for stage, own in counts.items():
+            for name in own:
+                if rng.random() < speeds[name]:
+                    own[name] += rng.getrandbits(32) if name in LEAPING else 1 if name in shared else COUNT_STEP_MAX
+            getattr(dut, f"counters_{stage}").value = sum(
+                (value & 0xFFFFFFFF) << 32 * at for at, value in enumerate(own.values())
+            )
+        totals.append({name: sum(own.get(name, 0) for own in counts.values()) for name in names})
+        asked.append(rng.choice(names))
+        dut.bus__addr.value, dut.bus__r_en.value = BY_NAME[asked[-1]].offset, 1
+        await RisingEdge(dut.clk)
+        if cycle >= READ_CYCLES:
+            # Of the second cycle behind the read; the sum of two stages is a cycle late.
+            name = asked[cycle - READ_CYCLES]
+            count = totals[cycle - READ_CYCLES + (1 if name in shared else 2)][name]
+            want = count if name in LEAPING else count + (FIRST_WRAPS << COUNT_BITS)
+            got = int(dut.bus__r_data.value)
+            assert got == want & 0xFFFFFFFF, f"{name} is {got:#x} in cycle {cycle}, not {want & 0xFFFFFFFF:#x}"
+            turned_over |= {name} if want >> 32 else set()
+    assert len(turned_over) > len(names) // 4, f"only {len(turned_over)} counters turned over"
 
 
 @cocotb.test()

@@ -34,8 +34,10 @@ def play(dut: Readback, seed: int = 1) -> None:
 
     async def read(ctx, address):
         ctx.set(dut.addr, address)
+        ctx.set(dut.r_en, 1)
         await ctx.tick()
         ctx.set(dut.addr, 0)
+        ctx.set(dut.r_en, 0)
         await ctx.tick().repeat(READ_CYCLES - 1)
         return ctx.get(dut.r_data)
 

@@ -1,7 +1,10 @@
 """The wrapper around cocotb does not believe a run that proved nothing."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from tickgate.sim import cache, cocotb_run
 from tickgate.sim.cocotb_lib import Latencies
 from tickgate.sim.cocotb_run import bench_module, read_results
 from tickgate.sw.spec.errors import UserError
@@ -46,6 +49,19 @@ def test_read_results_does_not_count_a_skipped_test(tmp_path):
 def test_bench_module_of_an_unknown_stage_names_the_stages():
     with pytest.raises(UserError, match="no stage 'bok'; the stages are mac, feed, itch, book"):
         bench_module("bok")
+
+
+def test_build_takes_no_bench_whose_text_was_another_one(tmp_path, monkeypatch):
+    bench = tmp_path / "book.py"
+    (tmp_path / "twins.py").write_text("")
+    monkeypatch.setattr(cocotb_run, "bench_module", lambda stage: SimpleNamespace(__file__=str(bench)))
+    asked = []
+    monkeypatch.setattr(cache, "entry", lambda kind, key, make: asked.append(key) or tmp_path)
+    (tmp_path / "inputs").write_text("")
+    for text in ("book of 4 slots", "book of 4 slots", "book of 2 slots"):
+        bench.write_text(text)
+        cocotb_run.build("book")
+    assert asked[0] == asked[1] != asked[2]
 
 
 @pytest.mark.parametrize(
