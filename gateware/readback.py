@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import ROW_PORTS, RowPort
+from tickgate.gateware.lib.logic import with_past
 from tickgate.gateware.registers import READ_CYCLES
 from tickgate.sw.spec.registers import ADDRESS_BITS, BY_NAME
 from tickgate.sw.spec.rows import ROWS
@@ -78,15 +79,10 @@ class Readback(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        addresses, self._asked = [self.addr[2:]], [self.r_en]
-        for step in range(READ_CYCLES):
-            self._asked.append(Signal(name=f"asked_{step}"))
-            m.d.sync += self._asked[-1].eq(self._asked[-2])
-        for step in range(READ_CYCLES - _OWN_CYCLES):
-            addresses.append(Signal(ADDRESS_BITS - 2, name=f"address_{step}"))
-            m.d.sync += addresses[-1].eq(addresses[-2])
+        at = READ_CYCLES - _OWN_CYCLES
+        self._asked = with_past(m, "asked", self.r_en, READ_CYCLES - 1)
+        addresses = with_past(m, "address", self.addr[2:], at)
         # What there is one of needs no memory, and waits for the others.
-        at = len(addresses) - 1
         singles = [self._row(m, *row, addresses[at - 1], at - 1) for row in ROWS if not row[1]]
         others = [self._row(m, *row, addresses[at], at) for row in ROWS if row[1]]
         single = self._gathered(m, "single", singles, at + 1)
@@ -124,11 +120,7 @@ class Readback(wiring.Component):
         with m.If(commit):
             m.d.sync += known.bit_select(slot, 1).eq(1)
         # Whether there is a row is known with it, and looked at a cycle later, beside the rows of other kinds.
-        there = known.bit_select(asked, 1)
-        for turn in range(3 if bits else 2):
-            late = Signal(name=f"there_{short}_{turn}")
-            m.d.sync += late.eq(there)
-            there = late
+        there = with_past(m, f"there_{short}", known.bit_select(asked, 1), 3 if bits else 2)[-1]
 
         word = Signal(32, name=f"word_{short}", reset_less=True)
         words = []

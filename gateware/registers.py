@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 from tickgate.gateware.lib.counting import COUNT_BITS, COUNT_STEP_MAX, LEAPING
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import ROW_PORTS, RowPort, counters, layout
-from tickgate.gateware.lib.wraps import Wraps, step_max
+from tickgate.gateware.lib.logic import with_past
+from tickgate.gateware.lib.wraps import LOOK_CYCLES, Wraps, step_max
 from tickgate.sw.spec import registers as spec
 from tickgate.sw.spec.registers import ADDRESS_BITS, ARM_KEY, BY_NAME, HISTOGRAMS_AT, counter_names, map_hash
 from tickgate.sw.spec.rows import ROWS
@@ -24,8 +25,6 @@ GROUP = 8
 READ_CYCLES = 6
 #: Bits of the parts in which an address, without its two lowest bits, is decoded: four gates' inputs with the enable.
 _ADDRESS_PARTS = (3, 3, 4)
-#: Cycles from the address to the high part of a counter.
-_WRAPS_STEPS = 2
 #: From a write to what it does, but for the kill switch and the heartbeat, which act in the next cycle.
 WRITE_CYCLES = 2
 
@@ -257,8 +256,9 @@ class Registers(wiring.Component):
     def _sources_of(self, m, name: str):
         """A counter: one stage's, or the registered sum of several; of most only what `Wraps` does not know."""
         stages = [stage for stage, names in self._sources.items() if name in names]
-        bits = 32 if name in LEAPING else COUNT_BITS
-        if name not in LEAPING and len(stages) > COUNT_STEP_MAX:
+        leaps = name in LEAPING
+        bits = 32 if leaps else COUNT_BITS
+        if not leaps and len(stages) > COUNT_STEP_MAX:
             raise ValueError(f"{name} is counted by {len(stages)} stages; it may grow by {COUNT_STEP_MAX} in a cycle")
         found = [getattr(self, f"counters_{stage}")[name][:bits] for stage in stages]
         if not found:
@@ -276,17 +276,14 @@ class Registers(wiring.Component):
         if step_max(len(counted), COUNT_BITS) < COUNT_STEP_MAX or first & (1 << index_bits) - 1:
             raise ValueError(f"{len(counted)} counters from {4 * first:#x} on cannot have one memory")
         m.submodules.wraps = wraps = Wraps(len(counted), COUNT_BITS, 32 - COUNT_BITS, first=self._first_wraps)
-        narrow = [value if len(value) == COUNT_BITS else Const(0, COUNT_BITS) for value in counted]
-        m.d.comb += [getattr(wraps, f"top_{number}").eq(value[-1]) for number, value in enumerate(narrow)]
+        for number, value in enumerate(counted):
+            if len(value) == COUNT_BITS:
+                m.d.comb += getattr(wraps, f"top_{number}").eq(value[-1])
         m.d.comb += [wraps.look.eq(asked), wraps.select.eq(address[:index_bits])]
         is_narrow = address[index_bits:] == first >> index_bits
         for name in sorted(LEAPING):
             is_narrow &= address != BY_NAME[name].offset // 4
-        for step in range(_WRAPS_STEPS):
-            late = Signal(name=f"is_narrow_{step}")
-            m.d.sync += late.eq(is_narrow)
-            is_narrow = late
-        return wraps, is_narrow
+        return wraps, with_past(m, "is_narrow", is_narrow, LOOK_CYCLES)[-1]
 
     def _read(self, m):
         """Every word that is not constant 0 knows its address; what it then says is gathered in registered steps."""
@@ -367,9 +364,9 @@ class Registers(wiring.Component):
                 counted_bin, is_bin = late, was_bin
             steps[depth] = parts
             parts, valid, depth = gathered, passed, depth + 1
-        # The high part of a counter is known two cycles behind its address, beside the highest of its low bits.
+        # The high part of a counter is known `LOOK_CYCLES` behind its address, beside the highest of its low bits.
         above = Signal(32 - COUNT_BITS, reset_less=True)
-        top = reduce(or_, steps[2 + _WRAPS_STEPS])[COUNT_BITS - 1]
+        top = reduce(or_, steps[2 + LOOK_CYCLES])[COUNT_BITS - 1]
         m.d.sync += above.eq(Mux(is_narrow, wraps.count + (wraps.top & ~top), 0))
         m.d.sync += self.bus.r_valid.eq(valid)
         with m.If(valid):

@@ -25,6 +25,7 @@ from tickgate.hw.hierarchy import Hierarchy, PartCells
 from tickgate.hw.placed import Placed
 from tickgate.hw.platforms import REQUIRED_TOOLS
 from tickgate.hw.steps import Steps, compile_tools
+from tickgate.hw.yosys_json import edited
 from tickgate.sw.files.atomic import atomic_output
 from tickgate.sw.spec.errors import UserError
 
@@ -156,13 +157,13 @@ def _arrange(board: Board, netlist: Path, steps: Steps) -> int:
     """Says in Yosys' netlist what the placer is not to decide; returns how many resets are in the global network."""
     if board.part.family != reset_nets.FAMILY:
         return 0
-    design = json.loads(netlist.read_text())
-    module = design["modules"][NAME]
-    if sited := floorplan.place(board.part, module):
+    with edited(netlist) as design:
+        sited = floorplan.place(board.part, design["modules"][NAME])
+        moved = reset_nets.to_global(design["modules"][NAME])
+    if sited:
         steps.tell(f"{sited} block RAMs of the book have sites side by side")
-    if moved := reset_nets.to_global(module):
+    if moved:
         steps.tell(f"{len(moved)} resets of {sum(moved.values()):,} flip-flops go through the global network")
-    netlist.write_text(json.dumps(design, separators=(",", ":")))
     return len(moved)
 
 

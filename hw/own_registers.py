@@ -11,6 +11,7 @@ from typing import Any
 from tickgate.hw import flip_flops, operand_registers, output_registers
 from tickgate.hw.flip_flops import Moved, number
 from tickgate.hw.hierarchy import NO_CELLS
+from tickgate.hw.yosys_json import edited
 
 #: The files that decide what is moved.
 SOURCES = (*(Path(str(m.__file__)) for m in (flip_flops, operand_registers, output_registers)), Path(__file__))
@@ -18,11 +19,10 @@ SOURCES = (*(Path(str(m.__file__)) for m in (flip_flops, operand_registers, outp
 
 def move_in_files(netlist: Path, statistics: Path) -> Moved:
     """Moves registers in Yosys' netlist (`write_json`), and writes the statistics anew, in the form of `stat -json`."""
-    design = json.loads(netlist.read_text())
     moved = Moved(0, 0)
-    for module in design["modules"].values():
-        moved += output_registers.move(module) + operand_registers.move(module)
-    netlist.write_text(json.dumps(design, separators=(",", ":")))
+    with edited(netlist) as design:
+        for module in design["modules"].values():
+            moved += output_registers.move(module) + operand_registers.move(module)
     statistics.write_text(json.dumps(count(design)))
     return moved
 

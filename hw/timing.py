@@ -18,6 +18,7 @@ from tickgate.hw.harness import PinHarness
 from tickgate.hw.hierarchy import total_cells
 from tickgate.hw.parts import Part
 from tickgate.hw.tools import Workshop, need
+from tickgate.hw.yosys_json import edited
 from tickgate.sw.spec.errors import UserError
 from tickgate.sw.spec.sizes import Sizes
 
@@ -94,9 +95,8 @@ def place_and_route(
         check_fits(stage, part, _cells(folder))
         workshop.run("yosys", ["-q", "-s", "synth.ys"], folder, "synth.log")
         own_registers.move_in_files(folder / "timing.json", folder / "counted.json")
-        netlist = json.loads((folder / "timing.json").read_text())
-        reset_nets.to_global(netlist["modules"]["timing"])
-        (folder / "timing.json").write_text(json.dumps(netlist, separators=(",", ":")))
+        with edited(folder / "timing.json") as design:
+            reset_nets.to_global(design["modules"]["timing"])
         workshop.run(
             "nextpnr-ecp5",
             [*part.nextpnr, "--package", part.package, "--speed", part.speed, "--json", "timing.json",

@@ -1,10 +1,19 @@
-"""Small combinational pieces: the first set bit of a word, also in two steps, and a selection by one-hot bits, and
-their index."""
+"""Small pieces: the first set bit of a word, also in two steps, a selection by one-hot bits, and their index; what a
+value was in the cycles before."""
 
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Const, Mux, Value
+from amaranth.hdl import Cat, Const, Mux, Signal, Value
+
+
+def with_past(m, name: str, value, cycles: int) -> list[Value]:
+    """A value and, in registers, what it was one to `cycles` cycles before: the one of n cycles before at place n."""
+    found = [Value.cast(value)]
+    for cycle in range(cycles):
+        found.append(Signal(len(found[0]), name=f"{name}_{cycle}"))
+        m.d.sync += found[-1].eq(found[-2])
+    return found
 
 
 def first_one(word) -> tuple[Value, Value]:

@@ -12,8 +12,11 @@ from tickgate.gateware.lib.faults import checked_faults
 #: Cycles from one visit of a counter to the visit of the next. Slow, because little is at stake: a simulator that
 #: computes what changes would feel a visit in every cycle.
 TURN_CYCLES = 16
-#: Counters whose highest bits are gathered in one step.
-_GROUP = 8
+#: Cycles from a read to its answer.
+LOOK_CYCLES = 2
+#: Counters whose highest bits are gathered in one step, and the bits of a counter's place among them.
+_GROUP_BITS = 3
+_GROUP = 1 << _GROUP_BITS
 
 
 def step_max(number: int, bits: int) -> int:
@@ -38,7 +41,7 @@ class Wraps(wiring.Component):
     -------
     top_<n>: In(1), the highest of the low bits of counter n.
     look: In(1), reads. select: In(range(number)), a counter.
-    count: Out(count_bits). top: Out(1). Both two cycles after `look`, for the low bits of the cycle of `look`.
+    count: Out(count_bits). top: Out(1). Both `LOOK_CYCLES` after `look`, for the low bits of the cycle of `look`.
 
     Raises
     ------
@@ -95,9 +98,9 @@ class Wraps(wiring.Component):
         top, was, became = Signal(), Signal(row, reset_less=True), Signal(row, reset_less=True)
         with m.If(steps[0]):
             for number, group in enumerate(groups):
-                m.d.sync += group.eq(Array(tops[_GROUP * number :][:_GROUP])[index[:3]])
+                m.d.sync += group.eq(Array(tops[_GROUP * number :][:_GROUP])[index[:_GROUP_BITS]])
         with m.If(steps[1]):
-            m.d.sync += [top.eq(Array(groups)[index[3:]]), was.eq(visit.data)]
+            m.d.sync += [top.eq(Array(groups)[index[_GROUP_BITS:]]), was.eq(visit.data)]
         with m.If(steps[2]):
             fell = ~fresh & was.top & ~top
             m.d.sync += [became.count.eq(Mux(fresh, self._first, was.count) + fell), became.top.eq(top)]
@@ -105,8 +108,8 @@ class Wraps(wiring.Component):
         m.d.comb += [write.addr.eq(index), write.data.eq(became), write.en.eq(self._keeps(m, steps[3], last))]
 
         # What is written while it is read is not in the memory's answer (record 64), but still in its register.
-        told, met = Signal(row, reset_less=True), Signal(2)
-        unread = Signal(2, init=-1 if fresh.init else 0)
+        told, met = Signal(row, reset_less=True), Signal(LOOK_CYCLES)
+        unread = Signal(LOOK_CYCLES, init=-1 if fresh.init else 0)
         m.d.comb += [look.addr.eq(self.select), look.en.eq(self.look)]
         m.d.sync += [
             told.eq(look.data),
@@ -115,8 +118,8 @@ class Wraps(wiring.Component):
         ]
         new = became if "read_while_written" not in self._faults else data.View(row, ~became.as_value())
         m.d.comb += [
-            self.count.eq(Mux(unread[1], self._first, Mux(met[1], new.count, told.count))),
-            self.top.eq(~unread[1] & Mux(met[1], new.top, told.top)),
+            self.count.eq(Mux(unread[-1], self._first, Mux(met[-1], new.count, told.count))),
+            self.top.eq(~unread[-1] & Mux(met[-1], new.top, told.top)),
         ]
         return m
 
