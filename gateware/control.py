@@ -160,8 +160,12 @@ class Control(wiring.Component):
         data = [word.data[8 * n : 8 * n + 8] for n in range(WORD_BYTES)]
         index = Signal(range(_FRAME_WORDS + 1))  # of the word that comes
         skips, taken = Signal(), Signal()
+        # One-hot: the first word, the other ones of the header, and any behind them. Words come from far away: what
+        # they are is known before they come.
+        place = Signal(_HEADER_WORDS + 1, init=1)
+        first, more = self.i.valid & place[0] & ~self.under_way, self.i.valid & ~skips
         m.d.comb += [
-            taken.eq(self.i.valid & Mux(index == 0, ~self.under_way, ~skips)),
+            taken.eq(first | more & ~place[0]),
             write.addr.eq(index),
             write.data.eq(word.data),
             write.en.eq(taken & (index < _FRAME_WORDS)),
@@ -172,44 +176,43 @@ class Control(wiring.Component):
             m.d.sync += self.under_way.eq(0)
         with m.If(self.i.valid):
             m.d.sync += index.eq(Mux(word.last, 0, Mux(index == _FRAME_WORDS, index, index + 1)))
-            with m.If(index == 0):
+            m.d.sync += place.eq(Mux(word.last, 1, Cat(Const(0, 1), place[:-2], place[-2:].any())))
+            with m.If(place[0]):
                 m.d.sync += skips.eq(self.under_way)
-        with m.If(taken):
-            with m.Switch(index):
-                with m.Case(0):
-                    m.d.sync += [
-                        self.source[32:].eq(_number(data[6:8])),
-                        self.version.eq(0),
-                        self.ethertype.eq(0),
-                        self.any_bad.eq(0),
-                    ]
-                with m.Case(1):
-                    m.d.sync += [
-                        self.source[:32].eq(_number(data[0:4])),
-                        self.ethertype.eq(_number(data[4:6])),
-                        self.version.eq(data[6]),
-                        self.operation.eq(data[7]),
-                    ]
-                    with m.If(word.count < 7):  # the version has not arrived
-                        m.d.sync += self.version.eq(0)
-                with m.Case(2):
-                    m.d.sync += self.nonce.eq(_number(data))
-                with m.Case(3):
-                    m.d.sync += [self.sequence.eq(_number(data[0:4])), self.count.eq(data[4])]
-                with m.Default():
-                    address = Signal(32)
-                    m.d.comb += address.eq(_number(data[0:4]))
-                    wrong = (address[:2] != 0) | (address[ADDRESS_BITS:] != 0)
-                    with m.If(wrong & ~self.any_bad):
-                        m.d.sync += [self.any_bad.eq(1), self.first_bad.eq(index - _HEADER_WORDS)]
-            with m.If(word.last):
-                m.d.sync += [
-                    self.under_way.eq(1),
-                    self.error.eq(word.error),
-                    self.too_long.eq(index == _FRAME_WORDS),
-                    self.whole_words.eq(index + (word.count == WORD_BYTES)),
-                    self.size.eq((index << 3) + word.count),
-                ]
+        with m.If(first):
+            m.d.sync += [
+                self.source[32:].eq(_number(data[6:8])),
+                self.version.eq(0),
+                self.ethertype.eq(0),
+                self.any_bad.eq(0),
+            ]
+        with m.If(more & place[1]):
+            m.d.sync += [
+                self.source[:32].eq(_number(data[0:4])),
+                self.ethertype.eq(_number(data[4:6])),
+                self.version.eq(data[6]),
+                self.operation.eq(data[7]),
+            ]
+            with m.If(word.count < 7):  # the version has not arrived
+                m.d.sync += self.version.eq(0)
+        with m.If(more & place[2]):
+            m.d.sync += self.nonce.eq(_number(data))
+        with m.If(more & place[3]):
+            m.d.sync += [self.sequence.eq(_number(data[0:4])), self.count.eq(data[4])]
+        with m.If(more & place[_HEADER_WORDS]):
+            address = Signal(32)
+            m.d.comb += address.eq(_number(data[0:4]))
+            wrong = (address[:2] != 0) | (address[ADDRESS_BITS:] != 0)
+            with m.If(wrong & ~self.any_bad):
+                m.d.sync += [self.any_bad.eq(1), self.first_bad.eq(index - _HEADER_WORDS)]
+        with m.If(taken & word.last):
+            m.d.sync += [
+                self.under_way.eq(1),
+                self.error.eq(word.error),
+                self.too_long.eq(index == _FRAME_WORDS),
+                self.whole_words.eq(index + (word.count == WORD_BYTES)),
+                self.size.eq((index << 3) + word.count),
+            ]
 
     def _judge(self, m):
         """What the request is, in the cycle of `arrived`; what is to be done with it, in the next one."""

@@ -18,6 +18,7 @@ from tickgate.gateware.lib.segments import (
     PAYLOAD_SIZE,
     PAYLOAD_WORD,
     Segments,
+    with_checksums,
 )
 from tickgate.sw.spec import net
 from tickgate.sw.spec.control import INJECT_SIZE_MAX
@@ -111,7 +112,7 @@ class Orders(wiring.Component):
     #: Cycles from a session row's commit between frames until orders are taken.
     SETTLE_CYCLES = 8
     #: Cycles from the one before a poisoned last word is presented until the next frame may begin.
-    RESTORE_CYCLES = SETTLE_CYCLES - 1
+    RESTORE_CYCLES = SETTLE_CYCLES
     #: From the transfer of a host message's last word to its first word on `o`, where nothing else leaves.
     INJECT_CYCLES = 5
     latency_cycles = {
@@ -214,8 +215,8 @@ class Orders(wiring.Component):
         self.poisons = Signal()  # the last word of an order is loaded, with `error`
         self.poisoned = Signal()  # and presented for its first cycle
         self.restoring = Signal(range(self.RESTORE_CYCLES + 1))
-        self.begun = Signal()
         self.starts = Signal()
+        self.goes_on = Signal()  # a frame began two cycles ago, and was not dropped
         # What the frame keeps while the numbers above move on.
         self.frame_seq = Signal(32, reset_less=True)
         self.frame_user_ref = Signal(32, reset_less=True)
@@ -267,8 +268,9 @@ class Orders(wiring.Component):
             self.session_ok.eq(self.row.open & self.settled & room["order"]),
         ]
 
-        started = self.fresh & ~self.dropped
-        with m.If(started):
+        # Whether a frame goes on comes from far away, and what it says has time: the next one begins cycles later.
+        m.d.sync += self.goes_on.eq(self.fresh & ~self.dropped)
+        with m.If(self.goes_on):
             step = Signal(8)
             m.d.comb += step.eq(self.frame_payload)
             if "appendage_not_numbered" in self._faults:
@@ -282,13 +284,14 @@ class Orders(wiring.Component):
             m.d.sync += self.user_ref.eq(self.user_ref + advance)
         with m.If(self.restoring != 0):
             m.d.sync += self.restoring.eq(self.restoring - 1)
-        with m.If(self.poisons):
+        if "sums_unsettled" not in self._faults:
+            with m.If(self.poisons):
+                m.d.sync += self.restoring.eq(self.RESTORE_CYCLES - 1)
+        with m.If(self.poisoned):
             if "number_consumed" not in self._faults:
                 m.d.sync += self.next_seq.eq(self.frame_seq)
             if "user_ref_consumed" not in self._faults:
                 m.d.sync += self.user_ref.eq(self.frame_user_ref)
-            if "sums_unsettled" not in self._faults:
-                m.d.sync += self.restoring.eq(self.RESTORE_CYCLES - 1)
 
     def _arbiter(self, m):
         """Which frame begins: an order before a host message."""
@@ -344,8 +347,10 @@ class Orders(wiring.Component):
         self.word = Signal(layout(FRAME_WORD), reset_less=True)
         index = Signal(4)
         store = self._store
+        # The word behind the next one is chosen a cycle ahead, from all over the frame, but for its checksum.
         whole = [*order_words, *[Const(0, 64)] * (16 - len(order_words))]
-        order_word = Array(whole)[index]
+        behind, ahead = Signal(4), Signal(64, reset_less=True)
+        order_word = Mux(self.idle, whole[0], with_checksums(order_words, ahead, index))
         straddle = header_words[PAYLOAD_WORD][: 8 * PAYLOAD_LANE]
         inject_word = Mux(
             index == PAYLOAD_WORD,
@@ -372,12 +377,15 @@ class Orders(wiring.Component):
                 self.word.error.eq(self.poisons if "verdict_ignored" not in self._faults else 0),
             ]
             with m.If(self.loading):
-                m.d.sync += [index.eq(index + 1), self.loading.eq(~final)]
+                m.d.sync += ahead.eq(Array(whole)[behind])
+                m.d.sync += [index.eq(index + 1), behind.eq(behind + 1), self.loading.eq(~final)]
                 m.d.sync += of_order.eq(self.is_order | (index < PAYLOAD_WORD - 1))
             with m.Else():
                 m.d.sync += [self.idle.eq(1), index.eq(0), of_order.eq(1)]
         with m.If(self.dropped):
             m.d.sync += [self.valid.eq(0), self.loading.eq(0), self.idle.eq(1), index.eq(0), of_order.eq(1)]
+        with m.If(self.idle):
+            m.d.sync += [ahead.eq(whole[1]), behind.eq(2)]
         with m.If(self.starts):
             m.d.sync += [self.valid.eq(1), self.loading.eq(1), self.idle.eq(0), index.eq(1)]
         m.d.comb += [self.o.valid.eq(self.valid & ~self.dropped), self.o.payload.eq(self.word)]

@@ -280,10 +280,11 @@ class Registers(wiring.Component):
             if len(value) == COUNT_BITS:
                 m.d.comb += getattr(wraps, f"top_{number}").eq(value[-1])
         m.d.comb += [wraps.look.eq(asked), wraps.select.eq(address[:index_bits])]
-        is_narrow = address[index_bits:] == first >> index_bits
-        for name in sorted(LEAPING):
-            is_narrow &= address != BY_NAME[name].offset // 4
-        return wraps, with_past(m, "is_narrow", is_narrow, LOOK_CYCLES)[-1]
+        # Whether it is one of them takes the time that there is: each part of it is a register first.
+        wide = Cat(address == BY_NAME[name].offset // 4 for name in sorted(LEAPING))
+        is_counter = with_past(m, "is_counter", address[index_bits:] == first >> index_bits, 1)[-1]
+        is_narrow = is_counter & ~with_past(m, "is_wide", wide, 1)[-1].any()
+        return wraps, with_past(m, "is_narrow", is_narrow, LOOK_CYCLES - 1)[-1]
 
     def _read(self, m):
         """Every word that is not constant 0 knows its address; what it then says is gathered in registered steps."""

@@ -49,7 +49,7 @@ class RecordQueue(wiring.Component):
     """Keeps the records of one class, whole, and gives them word by word.
 
     A row is written wherever one is there, to the next free place; keeping it only counts that place. So whether a
-    record is wanted need not be known before it is stored, but a cycle later.
+    record is wanted is known to one register, not to all of the memory.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ class RecordQueue(wiring.Component):
     Members
     -------
     i_valid: In(1), a row is there. i: In(row).
-    keep: In(1), one cycle later: it is kept, where there was room; only where `i_valid` was.
-    missed: Out(1), one cycle after that: there was none.
+    keep: In(1), it is kept, where there is room; only where `i_valid` is.
+    missed: Out(1), a cycle later: there was none.
     r_rdy: Out(1), there is a word; those of a record follow each other. r_data: Out(64), the next one.
     r_last: Out(1), it is the record's last one. r_en: In(1), it is taken.
     """
@@ -86,11 +86,11 @@ class RecordQueue(wiring.Component):
         m.submodules.memory = memory = Memory(shape=self._row, depth=self._depth, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
         put, take = Signal(range(self._depth)), Signal(range(self._depth))
-        level, kept, room = Signal(range(self._depth + 1)), Signal(), Signal()
-        full = level[-1] | (level[:-1].all() & kept)
-        m.d.comb += [kept.eq(self.keep & room), write.addr.eq(put + kept)]
-        m.d.comb += [write.data.eq(self.i), write.en.eq(self.i_valid & ~full)]
-        m.d.sync += [room.eq(~full), put.eq(put + kept), self.missed.eq(self.keep & ~room)]
+        level, kept = Signal(range(self._depth + 1)), Signal()
+        full = level[-1]
+        m.d.comb += [kept.eq(self.keep & ~full), write.addr.eq(put), write.data.eq(self.i)]
+        m.d.comb += write.en.eq(self.i_valid & ~full)
+        m.d.sync += [put.eq(put + kept), self.missed.eq(self.keep & full)]
 
         # A register behind the memory and the choice of the word.
         found = self._words(read.data)
@@ -184,7 +184,7 @@ class Telemetry(wiring.Component):
             with m.If(port.valid):
                 m.d.sync += seen.eq(port.payload)
             if self._sampled or stage in telemetry.ALWAYS:
-                queues.append(self._class(m, stage, number, port.valid, valid, port.payload))
+                queues.append(self._class(m, stage, number, port.payload, valid, seen))
             counts.append(self._count(m, stage, valid, seen))
         chosen = [Mux(self.bin_select[5:] == number, count, 0) for number, count in enumerate(counts)]
         m.d.sync += self.bin_count.eq(reduce(or_, chosen))
@@ -218,13 +218,13 @@ class Telemetry(wiring.Component):
         ]
         return histogram.count
 
-    def _class(self, m, stage, number, valid, came, told):
-        """Choose and keep the records of one class, the one of the cycle before where `came`; returns its queue."""
+    def _class(self, m, stage, number, told, came, seen):
+        """Choose and keep the records of one class, of which `seen` came in the cycle before; returns its queue."""
         record = telemetry.RECORDS[stage]
         kept = [f.name for f in record.fields if f.name not in _OWN_FIELDS]
         has_slot = "slot" in TRACES[stage].tuple_type._fields
         before = Signal(32, name=f"number_{stage}")
-        with m.If(valid):
+        with m.If(came):
             m.d.sync += before.eq(before + 1)
         always = Const(0)
         if stage in _ALWAYS and "intents_masked" not in self._faults:
@@ -240,9 +240,9 @@ class Telemetry(wiring.Component):
         m.d.comb += offered.eq(came & ~always & selected)
         with m.If(offered):
             m.d.sync += left.eq(Mux(left[-1], self._again, left - 1))
-        fields = {"number": before, **{name: told[name][: 8 * record.field(name).size] for name in kept}}
+        fields = {"number": before, **{name: seen[name][: 8 * record.field(name).size] for name in kept}}
         if has_slot:
-            fields["slot"] = told.slot
+            fields["slot"] = seen.slot
 
         def record_words(row) -> list[Value]:
             values = {"slot": NO_SLOT, **{name: row[name] for name in fields}}
@@ -257,7 +257,7 @@ class Telemetry(wiring.Component):
         row = data.StructLayout({name: len(value) for name, value in fields.items()})
         m.submodules[f"queue_{stage}"] = queue = RecordQueue(row, record_words, self._class_depth)
         m.d.comb += [queue.i[name].eq(value) for name, value in fields.items()]
-        m.d.comb += [queue.i_valid.eq(valid), queue.keep.eq(came & always | offered & left[-1])]
+        m.d.comb += [queue.i_valid.eq(came), queue.keep.eq(came & always | offered & left[-1])]
         return queue
 
     def _serialise(self, m, queues, fifo):

@@ -27,7 +27,7 @@ def bin_number(latency) -> object:
 class Histogram(wiring.Component):
     """Counts latencies in the bins of `tickgate.sw.spec.telemetry`; counts are 32 bits and wrap.
 
-    A latency may come in every cycle. The counts are swept to 0 in the first `BINS` + 2 cycles after reset; a latency
+    A latency may come in every cycle. The counts are swept to 0 in the first `BINS` + 1 cycles after reset; a latency
     that comes in these is not counted.
 
     Members

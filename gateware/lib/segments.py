@@ -3,7 +3,7 @@
 Formats: Ethernet II, IPv4 (RFC 791), TCP (RFC 9293), SoupBinTCP 3.00 section 2, OUCH 5.0 section 2 (Enter Order).
 """
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from tickgate.gateware.lib.packet import checksum_terms, field_bytes, folded, message_bytes, registered_sum, words
 from tickgate.sw.spec import net, ouch, soup
@@ -52,12 +52,27 @@ def _order_constants(appendage_size: int) -> tuple[dict, dict]:
     )
 
 
+def with_checksums(frame: list[Value], word: Value, index: Value) -> Value:
+    """Word `index` of `frame`, which is `word` but for the checksums: these are not known a cycle before."""
+    parts, at = [], 0
+    for number, header, offset in (
+        (_IP_CHECKSUM_WORD, net.IPV4, _IP_AT),
+        (_TCP_CHECKSUM_WORD, net.TCP, _TCP_AT),
+    ):
+        field = header.field("checksum")
+        first = 8 * ((offset + field.offset) % WORD_BYTES)
+        end = first + 8 * field.size
+        parts += [word[at:first], Mux(index == number, frame[number][first:end], word[first:end])]
+        at = end
+    return Cat(*parts, word[at:])
+
+
 class Segments:
     """The words of the frame that leaves, and the sums in front of them.
 
     Sums over what is known before a frame begins settle while the frame before is leaving; those over the order's own
     fields run while the words in front of the checksums leave. A frame is known from the cycle after `begin`; word n is
-    loaded n cycles after `begin` at the earliest.
+    loaded n cycles after `begin` at the earliest, and may be chosen a cycle before that but for its checksum.
 
     Parameters
     ----------

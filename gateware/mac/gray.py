@@ -5,7 +5,7 @@ transfer, which is too slow for 125 MHz on the parts of hobby boards. Here the n
 codes, and a transfer only enables it.
 """
 
-from amaranth.hdl import Module, ResetSignal, Signal
+from amaranth.hdl import Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import AsyncFFSynchronizer, FFSynchronizer
 from amaranth.lib.memory import Memory
@@ -51,16 +51,23 @@ class GrayFifo(wiring.Component):
         m.submodules.words = words = Memory(shape=self._shape, depth=DEPTH, init=[])
         write, read = words.write_port(domain=self._w), words.read_port(domain="comb")
         emptied = Signal()
-        w_at, w_gray = _pointer(m, "w", self._w, self.w_en & self.w_rdy)
-        r_at, r_gray = _pointer(m, "r", self._r, self.r_en & self.r_rdy, emptied)
-        written, taken = Signal(ADDRESS_BITS + 1), Signal(ADDRESS_BITS + 1)
-        m.submodules.written = FFSynchronizer(w_gray, written, o_domain=self._r)
+        moves = self.r_en & self.r_rdy
+        w_at, w_gray, _ = _pointer(m, "w", self._w, self.w_en & self.w_rdy)
+        r_at, r_gray, r_gray_next = _pointer(m, "r", self._r, moves, emptied)
+        taken = Signal(ADDRESS_BITS + 1)
         m.submodules.taken = FFSynchronizer(r_gray, taken, o_domain=self._w)
         # The reading side is held empty until it has seen the pointer that a reset of the writing side leaves.
         m.submodules.emptied = AsyncFFSynchronizer(
             ResetSignal(self._w, allow_reset_less=True), emptied, o_domain=self._r
         )
         m.d[self._r] += self.r_rst.eq(emptied)
+        # Words begin a long way here: whether there is one is compared a cycle ahead, and its register is the second
+        # one behind the other clock. Of a gray code one bit is under way at most, so that it is either so or so.
+        written, some = Signal(ADDRESS_BITS + 1, reset_less=True), Signal(reset_less=True)
+        m.d[self._r] += [
+            written.eq(w_gray),
+            some.eq(Mux(moves, r_gray_next != written, r_gray != written) & ~emptied),
+        ]
         m.d.comb += [
             write.addr.eq(w_at),
             write.data.eq(self.w_data),
@@ -69,13 +76,13 @@ class GrayFifo(wiring.Component):
             self.r_data.eq(read.data),
             # A lap ahead: the two upper bits of the gray code differ, the others are the same.
             self.w_rdy.eq(w_gray != (taken ^ (3 << ADDRESS_BITS - 1))),
-            self.r_rdy.eq((r_gray != written) & ~emptied),
+            self.r_rdy.eq(some & ~emptied),
         ]
         return m
 
 
-def _pointer(m: Module, name: str, domain: str, moves, clears=None) -> tuple[Signal, Signal]:
-    """Address and gray code of a pointer that moves on in the cycles of `moves`; only `clears` resets the reader's."""
+def _pointer(m: Module, name: str, domain: str, moves, clears=None) -> tuple[Signal, Signal, Signal]:
+    """Address, gray code and the next one of a pointer that moves on where `moves`; only `clears` resets a reader's."""
     bits, reset_less = ADDRESS_BITS + 1, clears is not None
     at = Signal(bits, name=f"{name}_at", reset_less=reset_less)
     gray = Signal(bits, name=f"{name}_gray", reset_less=reset_less)
@@ -88,4 +95,4 @@ def _pointer(m: Module, name: str, domain: str, moves, clears=None) -> tuple[Sig
     if clears is not None:
         with m.If(clears):
             m.d[domain] += [at.eq(0), gray.eq(0), at_next.eq(1), gray_next.eq(1)]
-    return at[:ADDRESS_BITS], gray
+    return at[:ADDRESS_BITS], gray, gray_next

@@ -407,7 +407,7 @@ async def latency_is_what_the_table_says(dut: Any) -> None:
     from tickgate.sim.cocotb_run import bench_sizes
 
     rng = random.Random(cocotb_lib.seed())
-    scenario = random_scenario(rng, bench_sizes(STAGE).slots, 1000, cocotb_lib.never, cocotb_lib.never)
+    scenario = random_scenario(rng, bench_sizes(STAGE).slots, 5000, cocotb_lib.never, cocotb_lib.never)
     await cocotb_lib.start(dut)
     seen = await drive(dut, scenario)
     entries = [cycle for cycle, inputs in enumerate(scenario) if inputs.intent is not None]

@@ -15,7 +15,7 @@ from tickgate.sw.spec.events import TRACES, FeedItem, OrderItem, TriggerFlag, Tr
 from tickgate.sw.spec.sizes import Sizes
 
 STAGE = "telemetry"
-EXPECTED_TESTS = 4
+EXPECTED_TESTS = 5
 FAULTS = {
     "loss_not_counted": "loss_is_counted_to_the_last_record",
     "every_one_more": "records_arrive_whole_and_in_order",
@@ -198,6 +198,24 @@ async def histograms_count_every_latency(dut: Any) -> None:
             await RisingEdge(dut.clk)
             got.append(int(dut.bin_count.value))
         assert got == want, f"{stage}: {got}, not {want}"
+
+
+@cocotb.test()
+async def bins_are_told_while_they_count(dut: Any) -> None:
+    """One more in every cycle, and looked at in every one."""
+    record = random_record(random.Random(cocotb_lib.seed()), "risk") | {"stamp": 5, "cycle": 5 + 11}
+    await play(dut, random.Random(cocotb_lib.seed()), 1, 0, cocotb_lib.never, 0, 0)
+    dut.bin_select.value = list(TRACES).index("risk") * telemetry.BINS + telemetry.bin_of(11)
+    dut.i_risk__payload.value = TRACES["risk"].pack(record)
+    dut.i_risk__valid.value = 1
+    await cocotb_lib.idle(dut, 40)
+    counts = []
+    for _ in range(40):
+        await RisingEdge(dut.clk)
+        counts.append(int(dut.bin_count.value))
+    dut.i_risk__valid.value = 0
+    assert counts[0] > 20, f"{counts[0]} are counted of 40"
+    assert counts == list(range(counts[0], counts[0] + len(counts))), f"bin told as {counts}"
 
 
 @cocotb.test()
