@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import counters, elastic, flow
+from tickgate.gateware.lib.logic import next_place
 from tickgate.gateware.lib.packet import message_bytes, words
 from tickgate.gateware.registers import READ_CYCLES, Bus
 from tickgate.sw.spec import control, net
@@ -176,7 +177,7 @@ class Control(wiring.Component):
             m.d.sync += self.under_way.eq(0)
         with m.If(self.i.valid):
             m.d.sync += index.eq(Mux(word.last, 0, Mux(index == _FRAME_WORDS, index, index + 1)))
-            m.d.sync += place.eq(Mux(word.last, 1, Cat(Const(0, 1), place[:-2], place[-2:].any())))
+            m.d.sync += place.eq(Mux(word.last, 1, next_place(place)))
             with m.If(place[0]):
                 m.d.sync += skips.eq(self.under_way)
         with m.If(first):

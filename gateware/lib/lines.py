@@ -1,10 +1,11 @@
 """Two feed lines joined into one stream of frame words."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.layouts import flow
+from tickgate.gateware.lib.logic import next_place
 from tickgate.sw.spec.events import FRAME_WORD
 
 #: Words of a frame that are told apart by their number; the last bit stands for all words behind these.
@@ -76,7 +77,6 @@ class LineMerge(wiring.Component):
         word = Mux(takes_b, self.i_b.payload.as_value(), self.i_a.payload.as_value())
         word = data.View(self.i_a.payload.shape(), word)
         first = Mux(takes_b, ~in_b, ~in_a)
-        later = Cat(Const(0, 1), self.o.index[: INDEXED_WORDS - 1], self.o.index[INDEXED_WORDS - 1 :].any())
         m.d.sync += self.o_valid.eq((takes_a | takes_b) & ~self.flush)
         with m.If(takes_a | takes_b):
             m.d.sync += [
@@ -86,7 +86,7 @@ class LineMerge(wiring.Component):
                 self.o.last.eq(word.last),
                 self.o.error.eq(word.last & word.error),
                 self.o.port.eq(takes_b),
-                self.o.index.eq(Mux(first, 1, later)),
+                self.o.index.eq(Mux(first, 1, next_place(self.o.index))),
                 self.o.stamp.eq(self.now),
             ]
         return m

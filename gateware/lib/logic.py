@@ -1,5 +1,5 @@
 """Small pieces: the first set bit of a word, also in two steps, a selection by one-hot bits, and their index; what a
-value was in the cycles before."""
+value was in the cycles before; the next one of one-hot places."""
 
 from functools import reduce
 from operator import or_
@@ -14,6 +14,11 @@ def with_past(m, name: str, value, cycles: int) -> list[Value]:
         found.append(Signal(len(found[0]), name=f"{name}_{cycle}"))
         m.d.sync += found[-1].eq(found[-2])
     return found
+
+
+def next_place(place) -> Value:
+    """The place behind a one-hot place; the last bit stands for all places from it on."""
+    return Cat(Const(0, 1), place[:-2], place[-2:].any())
 
 
 def first_one(word) -> tuple[Value, Value]:
