@@ -167,11 +167,11 @@ class Orders(wiring.Component):
                 inject_length=self._store.length,
                 faults=self._faults,
             )
+            base = Signal(max(len(segments.order_base), len(segments.inject_base)), reset_less=True)
             frame_words = segments.frame(
                 m,
-                begin=self.starts,
-                begins_order=self.i.valid,
                 is_order=self.is_order,
+                base=base,
                 order=self.order,
                 seq=self.frame_seq,
                 user_ref=self.frame_user_ref,
@@ -179,6 +179,8 @@ class Orders(wiring.Component):
                 window=self.frame_window,
                 total=self.frame_total,
             )
+        with m.If(self.idle):
+            m.d.sync += base.eq(Mux(self.i.valid, segments.order_base, segments.inject_base))
         self._output(m, *frame_words)
         self._observe(m)
         return m
@@ -186,15 +188,16 @@ class Orders(wiring.Component):
     def _sums_move(self, m):
         """Whether checksums may have something new to add: for a time after what they add has changed.
 
-        What changes it is a session's row, a host message and a frame under way, whose number counts on.
+        What changes it is a session's row, a host message and a frame under way, whose number counts on. Far more
+        flip-flops wait for it than for anything else here: it is one itself.
         """
         left = Signal(range(_SUMS_MOVE_CYCLES + 1), init=_SUMS_MOVE_CYCLES)
         some = Signal(init=1)
-        with m.If(self.cfg_session.commit | (self.settling != 0) | self.i_inject.valid | ~self.idle):
+        with m.If(self.cfg_session.commit | (self.settling != 0) | self.i_inject.valid | self.starts | ~self.idle):
             m.d.sync += [left.eq(_SUMS_MOVE_CYCLES), some.eq(1)]
         with m.Elif(some):
             m.d.sync += [left.eq(left - 1), some.eq(left != 1)]
-        return some | self.starts | ~self.idle
+        return some
 
     def _registers(self, m):
         self.row = Signal(layout(SESSION_ROW))  # as committed

@@ -193,19 +193,35 @@ class Registers(wiring.Component):
         return self._wrote_any & self._is(BY_NAME[name].offset + 4 * word)
 
     def _heartbeat(self, m):
-        """Whether the host's sign of life is overdue."""
-        self._limit, self._lost = Signal(32), Signal()
-        left, runs = Signal(32), Signal()
-        self._overdue = Signal()
-        m.d.comb += self._overdue.eq(runs & (left <= 1))
-        m.d.sync += left.eq(left - 1)
-        with m.If(self._overdue):
-            m.d.sync += [runs.eq(0), self._lost.eq("heartbeat_forgotten" not in self._faults)]
-        with m.If(self._hit("heartbeat")):
-            m.d.sync += [left.eq(self._limit - 1), runs.eq(self._limit != 0), self._lost.eq(0)]
-        with m.If(self._hit("heartbeat_limit_cycles")):
-            m.d.sync += [left.eq(self.bus.w_data - 1), runs.eq(self.bus.w_data != 0), self._lost.eq(0)]
-            m.d.sync += self._limit.eq(self.bus.w_data)
+        """Whether the host's sign of life is overdue.
+
+        The timer lives a cycle in the past, so that a write reaches it from registers: it is overdue when one cycle is
+        left, or at once after a write of a limit of 1 or 2 cycles. What was lost is found again by any write.
+        """
+        self._limit, self._lost, self._overdue = Signal(32), Signal(), Signal()
+        left, runs, was_overdue, was_lost = Signal(32), Signal(), Signal(), Signal()
+        beats, limits, is_short = Signal(), Signal(), Signal()
+        m.d.sync += [
+            beats.eq(self._hit("heartbeat")),
+            limits.eq(self._hit("heartbeat_limit_cycles")),
+            is_short.eq((self.bus.w_data == 1) | (self.bus.w_data == 2)),
+        ]
+        limit = Mux(limits, self._data, self._limit)
+        with m.If(limits):
+            m.d.comb += self._overdue.eq(is_short)
+        with m.Elif(beats):
+            m.d.comb += self._overdue.eq((self._limit == 1) | (self._limit == 2))
+        with m.Else():
+            m.d.comb += self._overdue.eq(runs & ~was_overdue & (left == 2))
+        m.d.comb += self._lost.eq(was_lost & ~(beats | limits))
+        m.d.sync += [
+            left.eq(left - 1),
+            runs.eq(runs & ~was_overdue),
+            was_overdue.eq(self._overdue),
+            was_lost.eq(self._lost | (self._overdue & ("heartbeat_forgotten" not in self._faults))),
+        ]
+        with m.If(beats | limits):
+            m.d.sync += [self._limit.eq(limit), left.eq(limit - 1), runs.eq(limit != 0)]
 
     def _write(self, m):
         key = self._data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)

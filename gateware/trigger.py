@@ -11,6 +11,7 @@ from tickgate.gateware.lib.conditions import CONDITION_STAGE, CONDITIONS, Condit
 from tickgate.gateware.lib.counting import count
 from tickgate.gateware.lib.faults import checked_faults
 from tickgate.gateware.lib.layouts import RowPort, counters, flow, layout
+from tickgate.gateware.lib.logic import one_hot_mux
 from tickgate.gateware.lib.pipe import Pipe
 from tickgate.gateware.lib.slots import exists, track_validity
 from tickgate.sw.spec.events import BOOK_UPDATE, INTENT, NO_SLOT, TRIGGER_TRACE, TriggerFlag, TriggerStatus
@@ -338,8 +339,6 @@ class Trigger(wiring.Component):
         values = {
             "stamp": Mux(evaluate, fresh.stamp, 0),
             "seq": Mux(evaluate, fresh.seq, 0),
-            "price_e4": Mux(fires, fresh.price_e4, 0),
-            "quantity": Mux(fires, fresh.quantity, 0),
             "slot": Mux(evaluate, fresh.slot, NO_SLOT),
             "condition": Mux(evaluate, condition, 0),
             "fired": fired,
@@ -358,6 +357,11 @@ class Trigger(wiring.Component):
             record.wait_slot.eq(Mux(named, was_slot, NO_SLOT)),
             record.wait_row.eq(named & was_row),
         ]
+        # Price and quantity are chosen there too: there are many bits, and which row fires comes late.
+        fired_row = Signal(2)
+        m.d.sync += fired_row.eq(Cat(fires & ~row, fires & row))
+        for name, sources in (("price_e4", ("price_0", "price_1")), ("quantity", ("row0_quantity", "row1_quantity"))):
+            m.d.comb += record[name].eq(one_hot_mux(fired_row, [pipe.get(source, at + 1) for source in sources]))
         # Whether something may happen is known earlier than what does. The record is emptied behind it, and by a reset.
         happens, happened = Signal(), Signal(init=1)
         m.d.comb += happens.eq(evaluate | waits)

@@ -65,7 +65,7 @@ class InjectStore(wiring.Component):
         used = Signal(4)  # words stored
         too_long = Signal()
         summed = Signal()
-        part = Signal(18)
+        parts = [Signal(17, name=f"part_{n}") for n in range(2)]  # the word itself comes late: one adder behind it
         settle = Signal(range(SETTLE_CYCLES + 1))
         moves = Signal()
         m.d.comb += [moves.eq(self.i.valid & self.i.ready), write.data.eq(clean), write.addr.eq(used),
@@ -73,11 +73,11 @@ class InjectStore(wiring.Component):
         halves = [Cat(clean[at + 8 : at + 16], clean[at : at + 8]) for at in range(0, 64, 16)]
         m.d.sync += summed.eq(moves)
         with m.If(moves):
-            m.d.sync += part.eq(sum(halves[1:], start=halves[0]))
+            m.d.sync += [part.eq(a + b) for part, a, b in zip(parts, halves[::2], halves[1::2], strict=True)]
         if "inject_sum_misses_last" in self._faults:
             m.d.sync += summed.eq(moves & ~word.last)
         with m.If(summed):
-            m.d.sync += self.total.eq(self.total + part)
+            m.d.sync += self.total.eq(self.total + (parts[0] + parts[1]))
         with m.If(settle != 0):
             m.d.sync += settle.eq(settle - 1)
 

@@ -84,7 +84,7 @@ def registered_sum(m: Module, terms: Iterable, *, name: str, stages: int | None 
     Parameters
     ----------
     stages: pads the tree to this many cycles.
-    gate: where given, the sum is that of nothing while it is 0.
+    gate: where given, the sum is that of nothing a cycle after it was 0. It has to reach the last adder only.
 
     Raises
     ------
@@ -93,13 +93,14 @@ def registered_sum(m: Module, terms: Iterable, *, name: str, stages: int | None 
     level, depth = [Value.cast(t) for t in terms], 0
     while len(level) > 1 or depth == 0 or (stages is not None and depth < stages):
         below, level = level, []
+        is_last = len(below) <= ADDER_OPERANDS and (stages is None or depth + 1 >= stages)
         for number, at in enumerate(range(0, len(below), ADDER_OPERANDS)):
             group = below[at : at + ADDER_OPERANDS]
             top = sum((1 << len(v)) - 1 for v in group)
             total = Signal(unsigned(top.bit_length()), name=f"{name}_{depth}_{number}", reset_less=True)
             added = sum(group[1:], start=group[0])
             m.d.sync += total.eq(added)
-            if gate is not None and depth == 0:
+            if gate is not None and is_last:
                 with m.If(~gate):
                     m.d.sync += total.eq(0)
             level.append(total)

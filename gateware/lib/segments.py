@@ -71,8 +71,9 @@ class Segments:
     """The words of the frame that leaves, and the sums in front of them.
 
     Sums over what is known before a frame begins settle while the frame before is leaving; those over the order's own
-    fields run while the words in front of the checksums leave. A frame is known from the cycle after `begin`; word n is
-    loaded n cycles after `begin` at the earliest, and may be chosen a cycle before that but for its checksum.
+    fields run while the words in front of the checksums leave. A frame is known from the cycle after the one in which
+    it begins; word n is loaded n cycles after that one at the earliest, and may be chosen a cycle before but for its
+    checksum.
 
     Parameters
     ----------
@@ -145,16 +146,15 @@ class Segments:
         order, _ = registered_sum(
             m, [*order_terms, Mux(has_firm, literals[1], literals[0])], name="order_sum", stages=depth
         )
-        self._order_base, _ = registered_sum(m, [header, order], name="order_base")
-        self._inject_base, _ = registered_sum(m, [header, inject_total, inject_length], name="inject_base")
+        self.order_base, _ = registered_sum(m, [header, order], name="order_base")
+        self.inject_base, _ = registered_sum(m, [header, inject_total, inject_length], name="inject_base")
 
     def frame(
         self,
         m: Module,
         *,
-        begin: Value,
-        begins_order: Value,
         is_order: Value,
+        base: Value,
         order,
         seq: Value,
         user_ref: Value,
@@ -166,9 +166,8 @@ class Segments:
 
         Parameters
         ----------
-        begin: pulse: a frame begins.
-        begins_order: with `begin`: it is an order's.
-        is_order, order, seq, user_ref, ack, window: of the frame, from the cycle after `begin` on.
+        is_order, base, order, seq, user_ref, ack, window: of the frame, from the cycle after it began on; `base` is
+            `order_base` or `inject_base` of the cycle in which it began.
         total: its IP total length.
 
         Raises
@@ -176,7 +175,7 @@ class Segments:
         ValueError: a checksum would be late.
         """
         values = self._order_values(order)
-        ip_sum, tcp_sum = self._frame_sums(m, begin, begins_order, is_order, values, ack, window, total)
+        ip_sum, tcp_sum = self._frame_sums(m, is_order, base, values, ack, window, total)
         row, has_firm = self._row, self._has_firm
         headers = [
             *message_bytes(
@@ -240,11 +239,8 @@ class Segments:
             "capacity": order.capacity,
         }
 
-    def _frame_sums(self, m, begin, begins_order, is_order, values, ack, window, total) -> tuple[Value, Value]:
+    def _frame_sums(self, m, is_order, base, values, ack, window, total) -> tuple[Value, Value]:
         """Sums of the IP header and of the TCP segment that begins, there when the words that hold them are loaded."""
-        base = Signal(max(len(self._order_base), len(self._inject_base)), reset_less=True)
-        with m.If(begin):
-            m.d.sync += base.eq(Mux(begins_order, self._order_base, self._inject_base))
         order_terms, none = checksum_terms(
             [*message_bytes(soup.UNSEQUENCED_DATA, {}, missing=0), *message_bytes(ouch.ENTER_ORDER, values, missing=0)]
         )
