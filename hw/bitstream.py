@@ -18,7 +18,7 @@ from typing import Any
 from tickgate.hw import floorplan, own_registers, placed, reset_nets, tools
 from tickgate.hw import hierarchy as parts_module
 from tickgate.hw.boards import Board
-from tickgate.hw.design import CELLS_FILE, MOVES_REGISTERS, NAME, Design, prepare
+from tickgate.hw.design import CELLS_FILE, EDITS_NETLIST, NAME, Design, prepare
 from tickgate.hw.fits import check_fits
 from tickgate.hw.flip_flops import Moved
 from tickgate.hw.hierarchy import Hierarchy, PartCells
@@ -148,14 +148,14 @@ def build(
 
 def _moved(board: Board, netlist: Path, statistics: Path) -> Moved:
     """Moves registers into block RAMs and multipliers, where the board's toolchain has such."""
-    if board.toolchain not in MOVES_REGISTERS:
+    if board.toolchain not in EDITS_NETLIST:
         return Moved(0, 0)
     return own_registers.move_in_files(netlist, statistics)
 
 
 def _arrange(board: Board, netlist: Path, steps: Steps) -> int:
     """Says in Yosys' netlist what the placer is not to decide; returns how many resets are in the global network."""
-    if board.part.family != reset_nets.FAMILY:
+    if board.toolchain not in EDITS_NETLIST:
         return 0
     with edited(netlist) as design:
         sited = floorplan.place(board.part, design["modules"][NAME])
@@ -175,7 +175,7 @@ def _alone(
     folder.mkdir()
     lines = map(str.strip, design.files[f"{NAME}.ys"].splitlines())
     synthesis = next(line for line in lines if line.startswith("synth_"))
-    netlist = f"{NAME}.json" if design.board.toolchain in MOVES_REGISTERS else ""
+    netlist = f"{NAME}.json" if design.board.toolchain in EDITS_NETLIST else ""
     script = parts_module.alone_script(hierarchy, f"../{NAME}.il", synthesis, CELLS_FILE, netlist)
     (folder / "alone.ys").write_text(script)
     with steps.step("synthesise the parts alone") as said:

@@ -36,8 +36,9 @@ SYNTHESIS_OPTIONS = {"trellis": ECP5_OPTIONS, "icestorm": ""}
 #: for a whole device than nextpnr's default (record 69).
 PLACE_OPTIONS = {"trellis": "--placer static", "icestorm": ""}
 
-#: Toolchains in which registers are moved into block RAMs between synthesis and place and route.
-MOVES_REGISTERS = ("trellis",)
+#: Toolchains in which the netlist is changed between synthesis and place and route: registers are moved into block RAMs
+#: and multipliers, block RAMs have sites, resets go through the global network.
+EDITS_NETLIST = ("trellis",)
 #: Toolchains in which a row that is read while it is written is not defined (record 64).
 UNDEFINED_COLLISIONS = ("trellis",)
 
@@ -140,7 +141,7 @@ def _plan(
         files[name] = _relative(files[name])
         if board.toolchain in UNDEFINED_COLLISIONS:
             files[name] = undefined_collisions(files[name])
-    if board.toolchain in MOVES_REGISTERS:
+    if board.toolchain in EDITS_NETLIST:
         # What is done to the netlist between the tools decides the circuit as well.
         between = (*own_registers.SOURCES, Path(floorplan.__file__), Path(reset_nets.__file__))
         files |= {path.name: path.read_text() for path in between}

@@ -17,8 +17,7 @@ from typing import Any
 
 from tickgate.hw.flip_flops import FLIP_FLOP, Bit, Cell, connected
 
-#: The family of parts that has these buffers.
-FAMILY = "ecp5"
+#: What drives a global net from within an ECP5.
 BUFFER = "DCCA"
 #: What is kept free of a period for the network: an estimate, because Trellis has no delays of it.
 NETWORK_NS = 3.0

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.gateware.lib.headers import LAST_WORD, LAST_WORD_TAGGED
 from tickgate.gateware.lib.lines import LINE_WORD
+from tickgate.gateware.lib.logic import one_hot_mux
 from tickgate.sw.spec import itch, mold
 
 #: Lane of the first block's low length byte, without a tag and with one.
@@ -19,14 +20,6 @@ FIRST_LANE, FIRST_LANE_TAGGED = 7, 3
 #: A block whose low length byte lies in a word. `next_at`: bytes from the word's lane 0 to the low length byte behind
 #: the block; `next_lane` the same modulo 8, one-hot. `overrun`: it ends beyond the UDP datagram.
 BLOCK = data.StructLayout({"lane": 8, "length": 16, "next_at": 17, "next_lane": 8, "short": 1, "overrun": 1})
-
-
-def chosen(lane, values):
-    """The value of the lane that is set in the one-hot `lane`."""
-    total = Const(0)
-    for bit, value in zip(lane, values, strict=True):
-        total = total | Mux(bit, value, 0)
-    return total
 
 
 class Blocks(wiring.Component):
@@ -96,8 +89,8 @@ class Blocks(wiring.Component):
             shorts.append(short)
 
         lane, hit, wait = Signal(8), Signal(), Signal(14)
-        next_lane = chosen(lane, lanes)
-        next_at = chosen(lane, places)
+        next_lane = one_hot_mux(lane, lanes)
+        next_at = one_hot_mux(lane, places)
         distance = next_at[3:17]
         index = self.o_word.index
         tagged = Const(0, 1) if "tag_ignored" in self._faults else self.tagged
@@ -105,7 +98,7 @@ class Blocks(wiring.Component):
             m.d.sync += wait.eq(wait - 1)
             m.d.sync += hit.eq(wait == 0)
             with m.If(hit):
-                m.d.sync += [lane.eq(next_lane), wait.eq(distance - 2), hit.eq(chosen(lane, nexts))]
+                m.d.sync += [lane.eq(next_lane), wait.eq(distance - 2), hit.eq(one_hot_mux(lane, nexts))]
             # The header's last word, or the one in front of it, says where the first block is.
             with m.If(index[:LAST_WORD_TAGGED].any()):
                 m.d.sync += [
@@ -113,15 +106,15 @@ class Blocks(wiring.Component):
                     lane.eq(Mux(tagged, 1 << FIRST_LANE_TAGGED, 1 << FIRST_LANE)),
                 ]
             with m.If(index[LAST_WORD] & ~tagged):
-                m.d.sync += [lane.eq(next_lane), wait.eq(distance - 2), hit.eq(chosen(lane, nexts))]
+                m.d.sync += [lane.eq(next_lane), wait.eq(distance - 2), hit.eq(one_hot_mux(lane, nexts))]
         m.d.comb += [
             self.o_hit.eq(self.o_valid & hit),
             self.o.lane.eq(lane),
-            self.o.length.eq(chosen(lane, lengths)),
+            self.o.length.eq(one_hot_mux(lane, lengths)),
             self.o.next_at.eq(next_at),
             self.o.next_lane.eq(next_lane),
-            self.o.short.eq(chosen(lane, shorts)),
+            self.o.short.eq(one_hot_mux(lane, shorts)),
             # All lanes are compared while the loop chooses; the last byte lies two in front of `next_at`.
-            self.o.overrun.eq(chosen(lane, [place >= self.room_behind for place in places])),
+            self.o.overrun.eq(one_hot_mux(lane, [place >= self.room_behind for place in places])),
         ]
         return m
