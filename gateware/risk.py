@@ -168,8 +168,8 @@ class Risk(wiring.Component):
         price, quantity = pipe.get("price_e4", 1), pipe.get("quantity", 1)
         pipe.multiply("notional_e4", price, quantity, 1, rests=_APART_CYCLES)
 
-        accepted = Signal()
-        pipe.put("accept", accepted, LATENCY_CYCLES)
+        verdict = Signal()
+        pipe.put("accept", verdict, VERDICT_STAGE, reset=True)
         self._buckets(m, pipe)
         checks = {}
         for reason, function in self._checks.items():
@@ -179,13 +179,14 @@ class Risk(wiring.Component):
         for reason, check in checks.items():
             m.d.comb += reasons[_bit(reason)].eq(check.rejects(VERDICT_STAGE))
         pipe.put("reasons", reasons, VERDICT_STAGE)
-        # What is known a stage before the verdict is gathered there: the rest, which has a long way, decides alone.
+        # What is known a stage before the verdict is gathered there: the rest has a long way.
         deciding = [check for reason, check in checks.items() if not self._leaks(reason)]
         early, late = VERDICT_STAGE - 1, VERDICT_STAGE
-        open_ = pipe.get("valid", early) & ~Cat(check.rejects(early) for check in deciding).any()
-        pipe.put("open", open_, early, reset=True)
-        self._out(m, pipe, Cat(check.rejects(late, since=late) for check in deciding).any())
-        m.d.comb += accepted.eq(pipe.get("open", LATENCY_CYCLES) & self.o.valid)
+        pipe.put("early", Cat(check.rejects(early) for check in deciding).any(), early)
+        reject = pipe.get("early", late) | Cat(check.rejects(late, since=late) for check in deciding).any()
+        m.d.comb += verdict.eq(pipe.get("valid", late) & ~reject)
+        pipe.put("reject", pipe.get("valid", late) & reject, late, reset=True)
+        self._out(m, pipe)
         self._report(m, pipe)
         return m
 
@@ -374,19 +375,15 @@ class Risk(wiring.Component):
         ]
         return bucket
 
-    def _out(self, m, pipe, rejects):
-        """The accepted order, until it is taken; the one before has left when a verdict is made.
-
-        The flip-flop of `o.valid` is the verdict: its data are nothing but `rejects`, a bit of `VERDICT_STAGE`.
-        """
-        with m.If(pipe.get("open", VERDICT_STAGE)):
-            m.d.sync += self.o.valid.eq(~rejects)
-        with m.Elif(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
+    def _out(self, m, pipe):
+        """The accepted order, until it is taken."""
+        held = self.o.valid & ~self.o.ready
+        with m.If(~held):
+            m.d.sync += self.o.valid.eq(pipe.get("accept", VERDICT_STAGE))
         # What stands in the pipeline's last registers stays there: the next intent enters when the order has left.
         for f in ORDER.fields:
             m.d.comb += self.o.payload[f.name].eq(pipe.get(f.name, LATENCY_CYCLES))
-        m.d.comb += self.rejected.eq(pipe.get("valid", LATENCY_CYCLES) & ~self.o.valid)
+        m.d.comb += self.rejected.eq(pipe.get("reject", LATENCY_CYCLES))
 
     def _report(self, m, pipe):
         """Trace record and counters of a verdict, in the cycle in which it is out."""
@@ -398,7 +395,7 @@ class Risk(wiring.Component):
                 m.d.comb += record.reference_e4.eq(Mux(pipe.get("has_reference", at), pipe.get("reference", at), 0))
             elif f.name != "cycle":
                 m.d.comb += record[f.name].eq(pipe.get(f.name, at))
-        counted = {"accepted": pipe.get("accept", at), "rejected": self.rejected}
+        counted = {"accepted": pipe.get("accept", at), "rejected": pipe.get("reject", at)}
         for reason in self._checks:
             bit = pipe.get("reasons", at)[_bit(reason)]
             counted[f"reject_{(reason.name or '').lower()}"] = pipe.get("valid", at) & bit
