@@ -199,7 +199,7 @@ class Registers(wiring.Component):
         left, or at once after a write of a limit of 1 or 2 cycles. What was lost is found again by any write.
         """
         self._limit, self._lost, self._overdue = Signal(32), Signal(), Signal()
-        left, runs, was_overdue, was_lost = Signal(32), Signal(), Signal(), Signal()
+        left, runs, was_lost = Signal(32), Signal(), Signal()
         beats, limits, is_short = Signal(), Signal(), Signal()
         m.d.sync += [
             beats.eq(self._hit("heartbeat")),
@@ -212,16 +212,15 @@ class Registers(wiring.Component):
         with m.Elif(beats):
             m.d.comb += self._overdue.eq((self._limit == 1) | (self._limit == 2))
         with m.Else():
-            m.d.comb += self._overdue.eq(runs & ~was_overdue & (left == 2))
+            m.d.comb += self._overdue.eq(runs & (left == 2))
         m.d.comb += self._lost.eq(was_lost & ~(beats | limits))
         m.d.sync += [
             left.eq(left - 1),
-            runs.eq(runs & ~was_overdue),
-            was_overdue.eq(self._overdue),
+            runs.eq(runs & ~self._overdue),
             was_lost.eq(self._lost | (self._overdue & ("heartbeat_forgotten" not in self._faults))),
         ]
         with m.If(beats | limits):
-            m.d.sync += [self._limit.eq(limit), left.eq(limit - 1), runs.eq(limit != 0)]
+            m.d.sync += [self._limit.eq(limit), left.eq(limit - 1), runs.eq((limit != 0) & ~self._overdue)]
 
     def _write(self, m):
         key = self._data == ARM_KEY if "any_key_arms" not in self._faults else Const(1)

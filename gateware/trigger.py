@@ -342,7 +342,6 @@ class Trigger(wiring.Component):
             "slot": Mux(evaluate, fresh.slot, NO_SLOT),
             "condition": Mux(evaluate, condition, 0),
             "fired": fired,
-            "row": Mux(fires, row, 0),
             "status": Mux(sent, int(TriggerStatus.SENT), 0)
             | Mux(held, int(TriggerStatus.HELD), 0)
             | Mux(dropped, int(TriggerStatus.BUSY), 0),
@@ -360,6 +359,7 @@ class Trigger(wiring.Component):
         # Price and quantity are chosen there too: there are many bits, and which row fires comes late.
         fired_row = Signal(2)
         m.d.sync += fired_row.eq(Cat(fires & ~row, fires & row))
+        m.d.comb += record.row.eq(fired_row[1])
         for name, sources in (("price_e4", ("price_0", "price_1")), ("quantity", ("row0_quantity", "row1_quantity"))):
             m.d.comb += record[name].eq(one_hot_mux(fired_row, [pipe.get(source, at + 1) for source in sources]))
         # Whether something may happen is known earlier than what does. The record is emptied behind it, and by a reset.

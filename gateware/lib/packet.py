@@ -93,20 +93,19 @@ def registered_sum(m: Module, terms: Iterable, *, name: str, stages: int | None 
     level, depth = [Value.cast(t) for t in terms], 0
     while len(level) > 1 or depth == 0 or (stages is not None and depth < stages):
         below, level = level, []
-        is_last = len(below) <= ADDER_OPERANDS and (stages is None or depth + 1 >= stages)
         for number, at in enumerate(range(0, len(below), ADDER_OPERANDS)):
             group = below[at : at + ADDER_OPERANDS]
             top = sum((1 << len(v)) - 1 for v in group)
             total = Signal(unsigned(top.bit_length()), name=f"{name}_{depth}_{number}", reset_less=True)
             added = sum(group[1:], start=group[0])
             m.d.sync += total.eq(added)
-            if gate is not None and is_last:
-                with m.If(~gate):
-                    m.d.sync += total.eq(0)
             level.append(total)
         depth += 1
     if stages is not None and depth > stages:
         raise ValueError(f"the sum {name} takes {depth} cycles, more than {stages}")
+    if gate is not None:
+        with m.If(~gate):
+            m.d.sync += level[0].eq(0)
     return level[0], depth
 
 

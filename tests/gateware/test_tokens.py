@@ -42,6 +42,23 @@ class PlainBucket:
         return before, took
 
 
+def run(dut: TokenBucket, testbench) -> None:
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+def drive(ctx, dut: TokenBucket, took: bool, load: tuple[int, int] | None) -> None:
+    """The inputs of a cycle: whether a token was taken in the one before, and burst and period of a row."""
+    ctx.set(dut.took, took)
+    ctx.set(dut.load, load is not None)
+    if load is not None:
+        ctx.set(dut.burst, load[0])
+        ctx.set(dut.burst_any, load[0] != 0)
+        ctx.set(dut.period_cycles, load[1])
+
+
 @pytest.mark.parametrize("gap", [3, 4, 7])
 def test_token_bucket_matches_the_rule_word_for_word(gap):
     rng, plain, dut = random.Random(gap), PlainBucket(), TokenBucket()
@@ -53,12 +70,7 @@ def test_token_bucket_matches_the_rule_word_for_word(gap):
             if rng.random() < 0.02:
                 load = (rng.choice((0, 1, 1, 2, 3, 40, 0xFFFF)), rng.choice((1, 1, 2, 2, 3, 4, 5, 7, 19)))
             want = now - last >= gap and rng.random() < 0.5
-            ctx.set(dut.took, took)
-            ctx.set(dut.load, load is not None)
-            if load is not None:
-                ctx.set(dut.burst, load[0])
-                ctx.set(dut.burst_any, load[0] != 0)
-                ctx.set(dut.period_cycles, load[1])
+            drive(ctx, dut, took, load)
             before, took = plain.cycle(now, want, load)
             if want:
                 last = now
@@ -72,10 +84,7 @@ def test_token_bucket_matches_the_rule_word_for_word(gap):
             ready = bool(ctx.get(dut.ready))
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(testbench)
-    simulator.run()
+    run(dut, testbench)
 
 
 @pytest.mark.parametrize("gap", [5, 7, 12])
@@ -93,13 +102,8 @@ def test_token_bucket_with_a_token_returned_is_as_if_it_had_never_been_taken(gap
             want = now - last >= gap and rng.random() < 0.5
             # Not in the cycle in which a take is told, and no take between it and its return.
             back = not want and plain.untaken is not None and now - last >= 2 and load is None and rng.random() < 0.2
-            ctx.set(dut.took, took)
+            drive(ctx, dut, took, load)
             ctx.set(dut.returned, back)
-            ctx.set(dut.load, load is not None)
-            if load is not None:
-                ctx.set(dut.burst, load[0])
-                ctx.set(dut.burst_any, load[0] != 0)
-                ctx.set(dut.period_cycles, load[1])
             before, took = plain.cycle(now, want, load, back)
             returned += back
             if want:
@@ -112,8 +116,5 @@ def test_token_bucket_with_a_token_returned_is_as_if_it_had_never_been_taken(gap
                 shown = now
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(testbench)
-    simulator.run()
+    run(dut, testbench)
     assert returned > 100
