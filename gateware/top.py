@@ -59,7 +59,7 @@ class Top(wiring.Component):
     around: what counts around the device by its name, with the names of its counters in the register map; for each
         there is an input `counters_<name>`, and registers tell the sums.
     domains: whether each of `PARTS` is in a clock domain of its own, `sync_<part>`, which is around and has the clock
-        of `sync`; so a board resets each of them by a register of its own.
+        of `sync`; so a board resets them by a register behind it.
     faults: names of `FAULTS` (`stage.fault`), for the tests of the tests. Of several faults of the wiring only the one
         that the input `fault_select` tells is there, by its place in `faults_chosen`, and none while that is 0.
 

@@ -24,9 +24,10 @@ NETWORK_NS = 3.0
 #: How the names of these global nets end.
 SUFFIX = f"_{BUFFER}_CLKO"
 #: Flip-flops that a register has to reset for a global net of its own.
-LEAST = 400
-#: Global nets for resets: a quadrant has 16, and a board with two ports has five clocks.
-MOST = 10
+LEAST = 100
+#: Global networks for resets. Of 16, 8 reach pins that are no clocks (nextpnr's ecp5/globals.cc). Two of them are for
+#: clocks that drive such pins as well: of block RAMs, and of the generator that makes the others.
+MOST = 6
 
 
 def to_global(module: Mapping[str, Any]) -> dict[str, int]:

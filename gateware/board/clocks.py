@@ -34,26 +34,24 @@ def add_domains(m, names):
 
 
 def add_part_domains(m, sync, parts):
-    """A domain `sync_<part>` for each part of the device: the clock of `sync`, and a reset register of its own.
+    """A domain `sync_<part>` for each part of the device: the clock of `sync`, and one reset register for all of them.
 
-    One net that resets everything is the slowest one of a large device. Resets begin together, a cycle after that of
-    `sync`. They end one after the other, from the outputs to the inputs, so that nothing speaks to a part in reset.
-    Each register follows another one, because a tool makes one of several that are the same.
+    What resets `sync` is logic behind other clocks. A register of its own is what a global network takes (record 71),
+    and one for all parts leaves the networks to others, and flip-flops of different parts in the same tile.
 
     Parameters
     ----------
-    sync: the domain, of `m`. parts: from the inputs to the outputs.
+    sync: the domain, of `m`. Resets of parts are a cycle behind its own.
 
     Returns the domains by part.
     """
-    made, before = {}, sync.rst
-    for part in reversed(parts):
+    reset = Signal(name="sync_parts_rst", init=1)
+    m.d.sync += reset.eq(sync.rst)
+    made = {}
+    for part in parts:
         made[part] = domain = ClockDomain(f"sync_{part}")
-        domain.clk = sync.clk
-        domain.rst = Signal(name=f"sync_{part}_rst", init=1)
+        domain.clk, domain.rst = sync.clk, reset
         m.domains += domain
-        m.d.sync += domain.rst.eq(before)
-        before = domain.rst
     return made
 
 
