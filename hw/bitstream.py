@@ -22,6 +22,7 @@ from tickgate.hw.design import CELLS_FILE, EDITS_NETLIST, NAME, Design, prepare
 from tickgate.hw.fits import check_fits
 from tickgate.hw.flip_flops import Moved
 from tickgate.hw.hierarchy import Hierarchy, PartCells
+from tickgate.hw.place_route import place_and_route
 from tickgate.hw.placed import Placed
 from tickgate.hw.platforms import REQUIRED_TOOLS
 from tickgate.hw.steps import Steps, compile_tools
@@ -209,11 +210,10 @@ def _try_seeds(
     def one(seed: int) -> Placed:
         folder = work / f"seed-{seed}"
         folder.mkdir()
-        name, *arguments = design.commands[1]
-        given = [f"../{a}" if (work / a).is_file() else a for a in arguments]
         with steps.step(f"place and route, seed {seed}") as said:
-            given += ["--seed", str(seed), "--report", "report.json", "--detailed-timing-report", "--timing-allow-fail"]
-            workshop.run(name, given, folder, "nextpnr.log", said, f"{NAME}.tim", limit_s)
+            changed = place_and_route(design, work, folder, seed, workshop, said, limit_s)
+        if changed:
+            steps.tell(f"seed {seed}: {changed}")
         return placed.read(seed, folder, board.clocks, hierarchy)
 
     results, lost = [], {}

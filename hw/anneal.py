@@ -1,0 +1,95 @@
+"""Between place and route of an ECP5: what nextpnr has placed is annealed, with wires, paths and crowding in view.
+
+nextpnr's own annealing behind its placer goes no further than three tiles and takes nothing that is worse for a while.
+Here a place is found for each LUT, flip-flop, slice and carry chain at falling temperature (record 73).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickgate.hw import delays, packed
+from tickgate.hw._anneal import Anneal
+
+#: Sweeps of ten tries a cell each, temperature and reach (tiles) of the first one, and what each next one has of
+#: them: 0.014 and 1.5 in the end. Another one, which takes nothing that is worse, follows.
+SWEEPS = 50
+TEMPERATURE, COOLING = 0.7, 0.925
+REACH, SHRINKING = 10.0, 0.963
+#: What a wire takes on a part of speed grade 8, fitted to routed designs: within and beside a tile, and each tile more.
+WIRE_PS, TILE_PS = 430.0, 43.0
+#: Part of the shortest period that the longest paths are to take by the estimate: what a router adds has to find place.
+GOAL = 0.7
+#: Weights, as c/anneal.h has them.
+TIMING, CROWDED, CROWD = 2.0, 60.0, 2.0
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """What annealing changed: wire in tiles, and the longest path in nanoseconds by estimate; before and after."""
+
+    wire: tuple[int, int]
+    path_ns: tuple[float, float]
+
+    def __str__(self) -> str:
+        wire, path = self.wire, self.path_ns
+        return f"wire {wire[0]:,} to {wire[1]:,} tiles, longest path {path[0]:.2f} to {path[1]:.2f} ns by estimate"
+
+
+def anneal(
+    placed: Path,
+    timing: Path,
+    annealed: Path,
+    seed: int,
+    period_ns: float,
+    watch: Callable[[str], None] = lambda line: None,
+) -> Annealed:
+    """Anneals the design in `placed` (nextpnr's `--write`) into `annealed`, with the delays of its cells in `timing`.
+
+    Parameters
+    ----------
+    seed: of the random numbers; the same one gives the same places, on any machine. period_ns: of the fastest clock.
+    watch: told how far it is.
+
+    Raises
+    ------
+    ValueError: the design is not placed. RuntimeError: nextpnr would refuse a tile, before or behind; a fault here.
+    """
+    design = json.loads(placed.read_text())
+    (module,) = (m for m in design["modules"].values() if "top" in m["attributes"])
+    cells = packed.read(module)
+    with open(timing) as lines:
+        times = delays.read(lines, module, cells)
+    anneal = Anneal(
+        cells.cells,
+        cells.pins,
+        cells.logic,
+        cells.chained,
+        times.arcs,
+        times.driver,
+        times.launch_ps,
+        wire_ps=WIRE_PS,
+        tile_ps=TILE_PS,
+        goal_ps=GOAL * period_ns * 1e3,
+        timing=TIMING,
+        crowded=CROWDED,
+        crowd=CROWD,
+        seed=seed,
+    )
+    if refused := anneal.illegal():
+        raise RuntimeError(f"{refused} tiles are not as nextpnr would have them")
+    before = anneal.measure()
+    temperature, reach = TEMPERATURE, REACH
+    for sweep in range(SWEEPS + 1):
+        told = anneal.sweep(temperature if sweep < SWEEPS else 0.0, reach)
+        temperature, reach = temperature * COOLING, reach * SHRINKING
+        watch(f"anneal {sweep / SWEEPS:.0%}: wire {told['wire']:,}, longest path {told['worst_ps'] / 1e3:.2f} ns")
+    if refused := anneal.illegal():
+        raise RuntimeError(f"annealing left {refused} tiles that nextpnr would refuse")
+    packed.move(module, cells, anneal.places())
+    annealed.write_text(json.dumps(design, separators=(",", ":")))
+    wire, path_ns = (int(before["wire"]), int(told["wire"])), (before["worst_ps"] / 1e3, told["worst_ps"] / 1e3)
+    return Annealed(wire, path_ns)

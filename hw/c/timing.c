@@ -1,0 +1,172 @@
+/* Static timing of the whole design by estimated wires, and what each connection on a long path costs.
+ *
+ * One period for all clocks: paths between clocks count as if there was one. That is wrong for few, and never lets a path
+ * grow unseen. */
+#include "anneal_parts.h"
+
+#include <stdlib.h>
+
+/* Arcs that weigh less cost nothing. What an arc weighed before counts with AGED: weights that follow each analysis at
+ * once drive the same cells to and fro. */
+static const double LEAST = 0.005, AGED = 0.85, MOST = 64;
+/* Ends of arcs on paths of at least this part of the longest one are moved more often. */
+static const double LATE = 0.97;
+static const double NEVER = -1e9;
+
+static double tiles_between(const tg_anneal *a, int32_t from, int32_t to) {
+    return abs(a->at[from].x - a->at[to].x) + abs(a->at[from].y - a->at[to].y);
+}
+
+static bool is_wire(const tg_anneal *a, const tg_arc *arc) { return !arc->direct && a->driver[arc->net] != NOBODY; }
+
+/* Lists of arcs by net, and nets in an order in which what drives comes before what is driven. */
+bool timing_prepare(tg_anneal *a) {
+    int32_t *waits = calloc((size_t)a->n_nets + 1, sizeof *waits);
+    if (!waits)
+        return false;
+    for (int32_t i = 0; i < a->n_arcs; i++) {
+        a->first_out_of[a->arcs[i].net + 1]++;
+        if (a->arcs[i].to >= 0)
+            a->first_into[a->arcs[i].to + 1]++;
+    }
+    for (int32_t n = 0; n < a->n_nets; n++) {
+        waits[n] = a->first_into[n + 1];
+        a->first_out_of[n + 1] += a->first_out_of[n];
+        a->first_into[n + 1] += a->first_into[n];
+    }
+    /* Filled from the end of each net's part, so that its start is what is left. */
+    for (int32_t i = a->n_arcs - 1; i >= 0; i--) {
+        a->out_of[--a->first_out_of[a->arcs[i].net + 1]] = i;
+        if (a->arcs[i].to >= 0)
+            a->into[--a->first_into[a->arcs[i].to + 1]] = i;
+    }
+    for (int32_t n = 0; n < a->n_nets; n++) {
+        a->first_out_of[n] = a->first_out_of[n + 1];
+        a->first_into[n] = a->first_into[n + 1];
+    }
+    a->first_out_of[a->n_nets] = a->n_arcs;
+    a->first_into[a->n_nets] = a->n_into;
+    a->n_ordered = 0;
+    for (int32_t n = 0; n < a->n_nets; n++)
+        if (!waits[n])
+            a->order[a->n_ordered++] = n;
+    for (int32_t i = 0; i < a->n_ordered; i++) {
+        const int32_t n = a->order[i];
+        for (int32_t j = a->first_out_of[n]; j < a->first_out_of[n + 1]; j++) {
+            const int32_t to = a->arcs[a->out_of[j]].to;
+            if (to >= 0 && !--waits[to])
+                a->order[a->n_ordered++] = to;
+        }
+    }
+    free(waits);
+    return true;
+}
+
+/* When a signal is there at the latest, forwards; and until when it may be, backwards from the longest path. */
+static void analyse(tg_anneal *a) {
+    for (int32_t i = 0; i < a->n_arcs; i++) {
+        const tg_arc *arc = &a->arcs[i];
+        a->delay[i] = arc->ps;
+        if (is_wire(a, arc))
+            a->delay[i] += a->settings.wire_ps + a->settings.tile_ps * tiles_between(a, a->driver[arc->net], arc->cell);
+    }
+    double worst = 0;
+    for (int32_t n = 0; n < a->n_nets; n++)
+        a->arrival[n] = NEVER, a->required[n] = -NEVER;
+    for (int32_t o = 0; o < a->n_ordered; o++) {
+        const int32_t n = a->order[o];
+        double at = a->launch_ps[n] >= 0 ? a->launch_ps[n] : NEVER;
+        for (int32_t j = a->first_into[n]; j < a->first_into[n + 1]; j++) {
+            const int32_t i = a->into[j];
+            const double through = a->arrival[a->arcs[i].net] + a->delay[i];
+            at = through > at ? through : at;
+        }
+        a->arrival[n] = at;
+        for (int32_t j = a->first_out_of[n]; j < a->first_out_of[n + 1]; j++) {
+            const int32_t i = a->out_of[j];
+            if (a->arcs[i].to < 0 && at + a->delay[i] > worst)
+                worst = at + a->delay[i];
+        }
+    }
+    for (int32_t o = a->n_ordered - 1; o >= 0; o--) {
+        const int32_t n = a->order[o];
+        for (int32_t j = a->first_out_of[n]; j < a->first_out_of[n + 1]; j++) {
+            const int32_t i = a->out_of[j], to = a->arcs[i].to;
+            const double until = (to < 0 ? worst : a->required[to]) - a->delay[i];
+            if (until < a->required[n])
+                a->required[n] = until;
+        }
+    }
+    a->worst_ps = worst;
+}
+
+static void add_late(tg_anneal *a, int32_t cell) {
+    if (a->cells[cell].kind <= TG_FLOP)
+        a->late[a->n_late++] = cell;
+}
+
+void timing_weigh(tg_anneal *a) {
+    analyse(a);
+    a->n_hurries = a->n_late = 0;
+    for (int32_t i = 0; i < a->n_arcs; i++) {
+        const tg_arc *arc = &a->arcs[i];
+        const int32_t from = a->driver[arc->net];
+        const double until = arc->to < 0 ? a->worst_ps : a->required[arc->to];
+        if (!is_wire(a, arc) || from == arc->cell || a->arrival[arc->net] <= NEVER || until >= -NEVER)
+            continue;
+        /* The longest path through this arc. */
+        const double takes = a->worst_ps - (until - a->delay[i] - a->arrival[arc->net]);
+        const double part = takes > 0 ? takes / a->settings.goal_ps : 0;
+        const double squared = part * part, fourth = squared * squared;
+        const double now = fourth * fourth < MOST ? fourth * fourth : MOST;
+        a->weight[i] = a->weight[i] < 0 ? now : AGED * a->weight[i] + (1 - AGED) * now;
+        if (takes > LATE * a->worst_ps) {
+            add_late(a, arc->cell);
+            add_late(a, from);
+        }
+        if (a->weight[i] < LEAST)
+            continue;
+        const double weight = a->settings.timing * a->weight[i];
+        a->hurries[a->n_hurries++] = (hurry_t){from, arc->cell, weight, weight * tiles_between(a, from, arc->cell)};
+    }
+    for (int32_t c = 0; c <= a->n_cells; c++)
+        a->first_hurry[c] = 0;
+    for (int32_t h = 0; h < a->n_hurries; h++) {
+        a->first_hurry[a->hurries[h].from]++;
+        a->first_hurry[a->hurries[h].to]++;
+        a->hurry_round[h] = 0;
+    }
+    for (int32_t c = 0, end = 0; c <= a->n_cells; c++) {
+        end += a->first_hurry[c];
+        a->first_hurry[c] = end;
+    }
+    for (int32_t h = a->n_hurries - 1; h >= 0; h--) {
+        a->hurries_of[--a->first_hurry[a->hurries[h].from]] = h;
+        a->hurries_of[--a->first_hurry[a->hurries[h].to]] = h;
+    }
+}
+
+double timing_change(tg_anneal *a) {
+    double change = 0;
+    a->n_new_hurries = 0;
+    for (int32_t i = 0; i < a->n_steps; i++) {
+        const int32_t cell = a->steps[i].cell;
+        for (int32_t j = a->first_hurry[cell]; j < a->first_hurry[cell + 1]; j++) {
+            const int32_t h = a->hurries_of[j];
+            if (a->hurry_round[h] == a->round)
+                continue;
+            a->hurry_round[h] = a->round;
+            const hurry_t *of = &a->hurries[h];
+            const double cost = of->weight * tiles_between(a, of->from, of->to);
+            change += cost - of->cost;
+            a->new_hurry[a->n_new_hurries] = h;
+            a->new_hurry_cost[a->n_new_hurries++] = cost;
+        }
+    }
+    return change;
+}
+
+void timing_commit(tg_anneal *a) {
+    for (int32_t i = 0; i < a->n_new_hurries; i++)
+        a->hurries[a->new_hurry[i]].cost = a->new_hurry_cost[i];
+}

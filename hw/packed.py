@@ -1,0 +1,244 @@
+"""A design for ECP5 that nextpnr has packed and placed (`--no-route --write`), as the annealing takes it, and back.
+
+References: nextpnr's ecp5/arch_place.cc (what stands together), ecp5/globals.cc (global networks), json_frontend.cc.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tickgate.hw import _anneal
+from tickgate.hw.reset_nets import BUFFER
+
+LUT, FLIP_FLOP, RAM_WRITE_PORT, BLOCK_RAM = "TRELLIS_COMB", "TRELLIS_FF", "TRELLIS_RAMW", "DP16KD"
+_KINDS = {
+    LUT: _anneal.LUT,
+    FLIP_FLOP: _anneal.FLOP,
+    RAM_WRITE_PORT: _anneal.RAM_WRITE_PORT,
+    BLOCK_RAM: _anneal.BLOCK_RAM,
+}
+_MODES = {"LOGIC": 0, "CCU2": _anneal.CARRY, "DPRAM": _anneal.RAM, "RAMW_BLOCK": _anneal.RAM_WRITE}
+#: A place as nextpnr names it: tile, and what stands there. Of a slice: letter, LUT (K) or flip-flop, which of two.
+_SITE = re.compile(r"X(\d+)/Y(\d+)/(.+)")
+_IN_SLICE = re.compile(r"SLICE([A-D])\.(?:K|FF)([01])")
+#: What the clock of a global net may drive without taking one of the few networks that reach logic.
+_CLOCK_PINS = {(FLIP_FLOP, "CLK"), (LUT, "WCK"), ("SIOLOGIC", "CLK"), ("IOLOGIC", "CLK")}
+#: What an unconnected pin is connected to: without it, nextpnr would take the cell for one that lacks the pin, and not
+#: tie it to what an unused pin is to be.
+_NOTHING = "x"
+#: nextpnr's placers: this one leaves everything where it is told to be; so cold, it tries nothing and is done at once.
+_PLACER, _COLD = "sa", "0.000000001"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed and placed design.
+
+    Members
+    -------
+    names: of the cells. cells: a row of `_anneal.CELL` each. sites: what each one's place is called within its tile.
+    nets: the bits whose wires count, in the order of `pins` and of timing: not those of global networks.
+    pins: pairs of cell and net. logic, chained: of each tile by row and column, as `_anneal.Anneal` takes them.
+    """
+
+    names: tuple[str, ...]
+    cells: np.ndarray
+    sites: tuple[str, ...]
+    nets: tuple[int, ...]
+    pins: np.ndarray
+    logic: np.ndarray
+    chained: np.ndarray
+
+
+def bit_of(cell: Mapping[str, Any], port: str) -> int | None:
+    """The net at a port, None where there is none."""
+    bits = cell["connections"].get(port)
+    return bits[0] if bits and isinstance(bits[0], int) else None
+
+
+def _parameter(cell: Mapping[str, Any], name: str, default: str) -> str:
+    return str(cell["parameters"].get(name, default)).strip()
+
+
+def _flags_of_lut(cell: Mapping[str, Any]) -> int:
+    mode = _parameter(cell, "MODE", "LOGIC")
+    flags = _MODES[mode]
+    if mode == "DPRAM":
+        flags |= _anneal.CLOCK_INVERTED * (_parameter(cell, "WCKMUX", "WCK") == "INV")
+        flags |= _anneal.SET_INVERTED * (_parameter(cell, "WREMUX", "WRE") in ("INV", "0"))
+    flags |= _anneal.MUX5 * (bit_of(cell, "F1") is not None)
+    flags |= _anneal.MUX6 * any(bit_of(cell, port) is not None for port in ("FXA", "FXB"))
+    return flags
+
+
+def _flags_of_flip_flop(cell: Mapping[str, Any]) -> int:
+    enable = _parameter(cell, "CEMUX", "CE")
+    flags = _anneal.CLOCK_INVERTED * (_parameter(cell, "CLKMUX", "CLK") in ("INV", "0"))
+    flags |= _anneal.SET_INVERTED * (_parameter(cell, "LSRMUX", "LSR") == "INV")
+    flags |= _anneal.ENABLE_INVERTED * (enable in ("INV", "0")) | _anneal.ENABLE_CONSTANT * (enable in ("0", "1"))
+    flags |= _anneal.GLOBAL_RESET * (_parameter(cell, "GSR", "ENABLED") == "ENABLED")
+    flags |= _anneal.ASYNCHRONOUS * (_parameter(cell, "SRMODE", "LSR_OVER_CE") == "ASYNC")
+    return flags | _anneal.USES_M * (bit_of(cell, "M") is not None)
+
+
+def read(module: Mapping[str, Any]) -> Packed:
+    """The design in a module of nextpnr's file (as `json.loads` gives it).
+
+    Raises
+    ------
+    ValueError: a cell without a place, or one that stands where nextpnr would not have put it.
+    """
+    cells: Mapping[str, Any] = module["cells"]
+    names = tuple(cells)
+    rows = np.full((len(names), len(_anneal.CELL)), -1, np.int32)
+    sites = []
+    drivers: dict[int, int] = {}
+    ends: dict[int, set[int]] = defaultdict(set)
+    for i, (name, cell) in enumerate(cells.items()):
+        place = _SITE.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
+        if place is None:
+            raise ValueError(f"the cell {name} has no place")
+        sites.append(place[3])
+        kind = _KINDS.get(cell["type"], _anneal.OTHER)
+        lc, flags, control = 0, 0, (-1, -1, -1)
+        if kind in (_anneal.LUT, _anneal.FLOP):
+            inside = _IN_SLICE.fullmatch(place[3])
+            if inside is None:
+                raise ValueError(f"the cell {name} is at {place[0]}, which is no place in a slice")
+            lc = 2 * "ABCD".index(inside[1]) + int(inside[2])
+        if kind == _anneal.LUT:
+            flags = _flags_of_lut(cell)
+        elif kind == _anneal.FLOP:
+            flags = _flags_of_flip_flop(cell)
+            bits = (bit_of(cell, port) for port in ("CLK", "CE", "LSR"))
+            control = tuple(-1 if bit is None else bit for bit in bits)  # type: ignore[assignment]
+        rows[i] = (kind, int(place[1]), int(place[2]), lc, flags, *control, -1)
+        for port, bits in cell["connections"].items():
+            is_output = cell["port_directions"][port] == "output"
+            for bit in bits:
+                if isinstance(bit, int):
+                    ends[bit].add(i)
+                    if is_output:
+                        drivers[bit] = i
+    chained = _join(cells, drivers, rows)
+    in_networks = _global_bits(module)
+    in_fabric = [bit for bit in drivers if bit not in in_networks and len(ends[bit]) > 1]
+    pins = [(i, net) for net, bit in enumerate(in_fabric) for i in sorted(ends[bit])]
+    return Packed(
+        names, rows, tuple(sites), tuple(in_fabric), np.array(pins, np.int32), _logic_tiles(rows, chained), chained
+    )
+
+
+def _global_bits(module: Mapping[str, Any]) -> set[int]:
+    return {
+        bit
+        for net in module["netnames"].values()
+        if "1" in str(net["attributes"].get("ECP5_IS_GLOBAL", ""))
+        for bit in net["bits"]
+    }
+
+
+def _join(cells: Mapping[str, Any], drivers: Mapping[int, int], rows: np.ndarray) -> np.ndarray:
+    """Says of LUTs and flip-flops what they stand with, in place; returns which tiles' carry goes on to the right."""
+    kind, x, y, flags, mate = (_anneal.CELL.index(name) for name in ("kind", "x", "y", "flags", "mate"))
+    chained = np.zeros((rows[:, y].max() + 1, rows[:, x].max() + 1), np.uint8)
+    names, numbered = list(cells), list(cells.values())
+
+    def behind(cell: Mapping[str, Any], port: str) -> int | None:
+        bit = bit_of(cell, port)
+        return None if bit is None else drivers.get(bit)
+
+    def same_tile(i: int, j: int) -> None:
+        if rows[i, x] != rows[j, x] or rows[i, y] != rows[j, y]:
+            raise ValueError(f"{names[i]} and {names[j]} are joined, but not in the same tile")
+
+    for i, cell in enumerate(numbered):
+        if rows[i, kind] == _anneal.FLOP and (j := behind(cell, "DI")) is not None:
+            same_tile(i, j)
+            rows[i, mate], rows[j, mate] = j, i
+        if rows[i, kind] != _anneal.LUT:
+            continue
+        if (j := behind(cell, "F1")) is not None:
+            same_tile(i, j)
+            rows[j, flags] |= _anneal.FEEDS_MUX5
+        for port in ("FXA", "FXB"):
+            if (j := behind(cell, port)) is not None:
+                same_tile(i, j)
+                rows[j, flags] |= _anneal.FEEDS_MUX6
+                if port == "FXA" and bit_of(numbered[j], "F1") is not None:
+                    rows[i, flags] |= _anneal.EVEN_SLICE
+        if (j := behind(cell, "FCI")) is not None:
+            if rows[j, x] + 1 == rows[i, x] and rows[j, y] == rows[i, y]:
+                chained[rows[j, y], rows[j, x]] = 1
+            else:
+                same_tile(i, j)
+    return chained
+
+
+def _logic_tiles(rows: np.ndarray, chained: np.ndarray) -> np.ndarray:
+    """Which tiles hold logic: every one of a row in which some does, from the first such column to the last."""
+    logic = np.zeros(chained.shape, np.uint8)
+    used = rows[np.isin(rows[:, 0], (_anneal.LUT, _anneal.FLOP))]
+    if len(used):
+        columns = used[:, 1]
+        logic[np.unique(used[:, 2]), columns.min() : columns.max() + 1] = 1
+    return logic
+
+
+def move(module: dict[str, Any], packed: Packed, places: np.ndarray) -> None:
+    """Tells nextpnr in its file that every cell is to stand where `places` (`Anneal.places`) has it, in place.
+
+    The file is to be taken with `--no-pack` and its own placer, which finds a place for all cells told: where
+    `--no-place` takes them, the router permutes the inputs of memories and carry cells (nextpnr looks at what a LUT is
+    when it is put somewhere, and that is before it knows).
+    """
+    cells = module["cells"]
+    rams = {
+        (int(row[1]), int(row[2])): site
+        for row, site in zip(packed.cells, packed.sites, strict=True)
+        if row[0] == _anneal.BLOCK_RAM
+    }
+    for name, row, site, place in zip(packed.names, packed.cells, packed.sites, places, strict=True):
+        x, y, lc = (int(value) for value in place)
+        if row[0] in (_anneal.LUT, _anneal.FLOP):
+            site = f"SLICE{'ABCD'[lc // 2]}.{'K' if row[0] == _anneal.LUT else 'FF'}{lc % 2}"
+        elif row[0] == _anneal.BLOCK_RAM:
+            site = rams[x, y]
+        attributes = cells[name]["attributes"]
+        del attributes["NEXTPNR_BEL"]
+        attributes.pop("BEL_STRENGTH", None)
+        attributes["BEL"] = f"X{x}/Y{y}/{site}"
+        for bits in cells[name]["connections"].values():
+            bits[:] = bits or [_NOTHING]
+    module["settings"]["placer"] = _PLACER
+    module["settings"]["placer1/startTemp"] = _COLD
+    turns = _turns(cells)
+    module["cells"] = {turns.get(name, name): cell for name, cell in cells.items()}
+
+
+def _turns(cells: Mapping[str, Any]) -> dict[str, str]:
+    """Names by which the buffers of global networks get them in the right turn.
+
+    nextpnr gives the networks away by name, the last one first, and only 8 of 16 reach anything but clock pins: first
+    come clocks that drive other pins as well, then the largest resets, then what is content with any network.
+    """
+    ends: dict[int, Counter[bool]] = defaultdict(Counter)
+    for cell in cells.values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "input":
+                for bit in bits:
+                    if isinstance(bit, int):
+                        ends[bit][(cell["type"], port) in _CLOCK_PINS] += 1
+    turns = {}
+    for name, cell in cells.items():
+        if cell["type"] == BUFFER:
+            of = ends[cell["connections"]["CLKO"][0]]
+            turn = 2 if of[True] and of[False] else 1 if of[False] else 0
+            turns[name] = f"~{turn}.{of.total():06d}.{name}"
+    return turns
