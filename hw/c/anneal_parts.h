@@ -32,10 +32,10 @@ typedef struct {
     int32_t cell, x, y, lc, old_x, old_y, old_lc;
 } step_t;
 
-/* An arc that is long enough to count. */
+/* An arc on a path that is long enough to count. most: tiles at which that path would be longer than any one is now. */
 typedef struct {
     int32_t from, to;
-    double weight, cost;
+    double weight, cost, most;
 } hurry_t;
 
 struct tg_anneal {
@@ -95,7 +95,7 @@ int64_t wire_total(const tg_anneal *a);
 /* timing.c */
 bool timing_prepare(tg_anneal *a);
 void timing_weigh(tg_anneal *a);
-double timing_change(tg_anneal *a);
+double timing_change(tg_anneal *a); /* more than anything else where a path would become the longest of all */
 void timing_commit(tg_anneal *a);
 
 #endif

@@ -11,7 +11,7 @@
 static const double LEAST = 0.005, AGED = 0.85, MOST = 64;
 /* Ends of arcs on paths of at least this part of the longest one are moved more often. */
 static const double LATE = 0.97;
-static const double NEVER = -1e9;
+static const double NEVER = -1e9, NEVER_TAKEN = 1e30;
 
 static double tiles_between(const tg_anneal *a, int32_t from, int32_t to) {
     return abs(a->at[from].x - a->at[to].x) + abs(a->at[from].y - a->at[to].y);
@@ -126,8 +126,10 @@ void timing_weigh(tg_anneal *a) {
         }
         if (a->weight[i] < LEAST)
             continue;
-        const double weight = a->settings.timing * a->weight[i];
-        a->hurries[a->n_hurries++] = (hurry_t){from, arc->cell, weight, weight * tiles_between(a, from, arc->cell)};
+        const double weight = a->settings.timing * a->weight[i], tiles = tiles_between(a, from, arc->cell);
+        const double spare_ps = (a->worst_ps > a->settings.goal_ps ? a->worst_ps : a->settings.goal_ps) - takes;
+        a->hurries[a->n_hurries++] =
+            (hurry_t){from, arc->cell, weight, weight * tiles, tiles + spare_ps / a->settings.tile_ps};
     }
     for (int32_t c = 0; c <= a->n_cells; c++)
         a->first_hurry[c] = 0;
@@ -157,7 +159,9 @@ double timing_change(tg_anneal *a) {
                 continue;
             a->hurry_round[h] = a->round;
             const hurry_t *of = &a->hurries[h];
-            const double cost = of->weight * tiles_between(a, of->from, of->to);
+            const double tiles = tiles_between(a, of->from, of->to), cost = of->weight * tiles;
+            if (tiles > of->most)
+                return NEVER_TAKEN;
             change += cost - of->cost;
             a->new_hurry[a->n_new_hurries] = h;
             a->new_hurry_cost[a->n_new_hurries++] = cost;
