@@ -38,8 +38,9 @@ def copied(folder: Path) -> Path:
     """A copy of the sources in `folder`, for import from there."""
     for part in (tickgate.hw, tickgate.gateware, tickgate.sw):
         name = part.__name__.rpartition(".")[2]
-        source = Path(next(iter(part.__path__)))
-        shutil.copytree(source, folder / "tickgate" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for source in part.__path__:  # what is compiled stands in a folder of its own
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / "tickgate" / name, ignore=ignored, dirs_exist_ok=True)
     return folder
 
 

@@ -150,6 +150,7 @@ def test_setup_does_nothing_when_nothing_changed(repository, stamps):
         ("drivers/_clock.pyx", "--editable"),
         ("drivers/_histogram.pxd", "--editable"),
         ("drivers/c/histogram.h", "--editable"),
+        ("hw/c/anneal.c", "--editable"),
     ],
 )
 def test_setup_does_again_what_a_change_asks_for(repository, stamps, changed, done_again):
