@@ -60,6 +60,7 @@ def place_and_route(
     period_ns = 1e3 / max(map(float, clocks.values()))
     changed = anneal(folder / PLACED, folder / DELAYS, folder / ANNEALED, seed, period_ns, watch)
     (folder / CLOCKS).write_text("".join(f'FREQUENCY NET "{net}" {mhz} MHZ;\n' for net, mhz in clocks.items()))
+    # The placer that the file names is taken, and not the one of the command line.
     given[given.index("--json") + 1] = ANNEALED
     run(given, "--lpf", CLOCKS, "--no-pack", *report)
     for large in (PLACED, DELAYS, ANNEALED):  # a hundred megabytes each
