@@ -70,7 +70,7 @@ def anneal(
         cells.logic,
         cells.chained,
         times.arcs,
-        times.driver,
+        cells.driver,
         times.launch_ps,
         wire_ps=WIRE_PS,
         tile_ps=TILE_PS,

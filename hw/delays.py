@@ -30,7 +30,6 @@ class Delays:
     """Delays of a packed design, as `_anneal.Anneal` takes them."""
 
     arcs: np.ndarray
-    driver: np.ndarray
     launch_ps: np.ndarray
 
 
@@ -38,15 +37,16 @@ def read(lines: Iterable[str], module: Mapping[str, Any], packed: Packed) -> Del
     """The delays in a file, of the design that was read from `module`; the slowest of each."""
     net_of = {bit: net for net, bit in enumerate(packed.nets)}
     number = {name: i for i, name in enumerate(packed.names)}
-    driver, launch = (np.full(len(packed.nets), -1, np.int32) for _ in range(2))
-    nets: list[dict[str, int]] = []
-    for i, name in enumerate(packed.names):
-        cell = module["cells"][name]
-        ports = {port: net_of[bit] for port, bits in cell["connections"].items() for bit in bits if bit in net_of}
-        nets.append(ports)
-        for port, net in ports.items():
-            if cell["port_directions"][port] == "output":
-                driver[net] = i
+    launch = np.full(len(packed.nets), -1, np.int32)
+    nets = [
+        {
+            port: net_of[bit]
+            for port, bits in module["cells"][name]["connections"].items()
+            for bit in bits
+            if bit in net_of
+        }
+        for name in packed.names
+    ]
     arcs: list[tuple[int, int, int, int, bool]] = []
     setups: dict[tuple[int, str], int] = defaultdict(int)
     i = -1
@@ -65,4 +65,4 @@ def read(lines: Iterable[str], module: Mapping[str, Any], packed: Packed) -> Del
         elif i >= 0 and (setup := _SETUP.match(text)) and setup[1] in nets[i]:
             setups[i, setup[1]] = max(setups[i, setup[1]], int(setup[4]))
     arcs += [(nets[i][port], i, -1, ps, port in _DIRECT) for (i, port), ps in setups.items()]
-    return Delays(np.array(arcs, np.int32).reshape(-1, len(_anneal.ARC)), driver, launch)
+    return Delays(np.array(arcs, np.int32).reshape(-1, len(_anneal.ARC)), launch)

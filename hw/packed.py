@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from tickgate.hw import _anneal
+from tickgate.hw.flip_flops import FLIP_FLOP, Bit, Cell, connected, parameters_of
 from tickgate.hw.reset_nets import BUFFER
 
-LUT, FLIP_FLOP, RAM_WRITE_PORT, BLOCK_RAM = "TRELLIS_COMB", "TRELLIS_FF", "TRELLIS_RAMW", "DP16KD"
+LUT, RAM_WRITE_PORT, BLOCK_RAM = "TRELLIS_COMB", "TRELLIS_RAMW", "DP16KD"
 _KINDS = {
     LUT: _anneal.LUT,
     FLIP_FLOP: _anneal.FLOP,
@@ -44,47 +45,44 @@ class Packed:
     -------
     names: of the cells. cells: a row of `_anneal.CELL` each. sites: what each one's place is called within its tile.
     nets: the bits whose wires count, in the order of `pins` and of timing: not those of global networks.
-    pins: pairs of cell and net. logic, chained: of each tile by row and column, as `_anneal.Anneal` takes them.
+    driver: the cell that drives each of them. pins: pairs of cell and net.
+    logic, chained: of each tile by row and column, as `_anneal.Anneal` takes them.
     """
 
     names: tuple[str, ...]
     cells: np.ndarray
     sites: tuple[str, ...]
-    nets: tuple[int, ...]
+    nets: tuple[Bit, ...]
+    driver: np.ndarray
     pins: np.ndarray
     logic: np.ndarray
     chained: np.ndarray
 
 
-def bit_of(cell: Mapping[str, Any], port: str) -> int | None:
-    """The net at a port, None where there is none."""
-    bits = cell["connections"].get(port)
-    return bits[0] if bits and isinstance(bits[0], int) else None
+def _has_net(cell: Cell, port: str) -> bool:
+    return isinstance(connected(cell, port), int)
 
 
-def _parameter(cell: Mapping[str, Any], name: str, default: str) -> str:
-    return str(cell["parameters"].get(name, default)).strip()
-
-
-def _flags_of_lut(cell: Mapping[str, Any]) -> int:
-    mode = _parameter(cell, "MODE", "LOGIC")
+def _flags_of_lut(cell: Cell) -> int:
+    parameters = parameters_of(cell)
+    mode = parameters.get("MODE", "LOGIC")
     flags = _MODES[mode]
     if mode == "DPRAM":
-        flags |= _anneal.CLOCK_INVERTED * (_parameter(cell, "WCKMUX", "WCK") == "INV")
-        flags |= _anneal.SET_INVERTED * (_parameter(cell, "WREMUX", "WRE") in ("INV", "0"))
-    flags |= _anneal.MUX5 * (bit_of(cell, "F1") is not None)
-    flags |= _anneal.MUX6 * any(bit_of(cell, port) is not None for port in ("FXA", "FXB"))
-    return flags
+        flags |= _anneal.CLOCK_INVERTED * (parameters.get("WCKMUX") == "INV")
+        flags |= _anneal.SET_INVERTED * (parameters.get("WREMUX") in ("INV", "0"))
+    flags |= _anneal.MUX5 * _has_net(cell, "F1")
+    return flags | _anneal.MUX6 * any(_has_net(cell, port) for port in ("FXA", "FXB"))
 
 
-def _flags_of_flip_flop(cell: Mapping[str, Any]) -> int:
-    enable = _parameter(cell, "CEMUX", "CE")
-    flags = _anneal.CLOCK_INVERTED * (_parameter(cell, "CLKMUX", "CLK") in ("INV", "0"))
-    flags |= _anneal.SET_INVERTED * (_parameter(cell, "LSRMUX", "LSR") == "INV")
+def _flags_of_flip_flop(cell: Cell) -> int:
+    parameters = parameters_of(cell)
+    enable = parameters.get("CEMUX")
+    flags = _anneal.CLOCK_INVERTED * (parameters.get("CLKMUX") in ("INV", "0"))
+    flags |= _anneal.SET_INVERTED * (parameters.get("LSRMUX") == "INV")
     flags |= _anneal.ENABLE_INVERTED * (enable in ("INV", "0")) | _anneal.ENABLE_CONSTANT * (enable in ("0", "1"))
-    flags |= _anneal.GLOBAL_RESET * (_parameter(cell, "GSR", "ENABLED") == "ENABLED")
-    flags |= _anneal.ASYNCHRONOUS * (_parameter(cell, "SRMODE", "LSR_OVER_CE") == "ASYNC")
-    return flags | _anneal.USES_M * (bit_of(cell, "M") is not None)
+    flags |= _anneal.GLOBAL_RESET * (parameters.get("GSR", "ENABLED") == "ENABLED")
+    flags |= _anneal.ASYNCHRONOUS * (parameters.get("SRMODE") == "ASYNC")
+    return flags | _anneal.USES_M * _has_net(cell, "M")
 
 
 def read(module: Mapping[str, Any]) -> Packed:
@@ -94,19 +92,19 @@ def read(module: Mapping[str, Any]) -> Packed:
     ------
     ValueError: a cell without a place, or one that stands where nextpnr would not have put it.
     """
-    cells: Mapping[str, Any] = module["cells"]
+    cells: Mapping[str, Cell] = module["cells"]
     names = tuple(cells)
     rows = np.full((len(names), len(_anneal.CELL)), -1, np.int32)
     sites = []
-    drivers: dict[int, int] = {}
-    ends: dict[int, set[int]] = defaultdict(set)
+    drivers: dict[Bit, int] = {}
+    ends: dict[Bit, set[int]] = defaultdict(set)
     for i, (name, cell) in enumerate(cells.items()):
         place = _SITE.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
         if place is None:
             raise ValueError(f"the cell {name} has no place")
         sites.append(place[3])
         kind = _KINDS.get(cell["type"], _anneal.OTHER)
-        lc, flags, control = 0, 0, (-1, -1, -1)
+        lc, flags, control = 0, 0, [-1, -1, -1]
         if kind in (_anneal.LUT, _anneal.FLOP):
             inside = _IN_SLICE.fullmatch(place[3])
             if inside is None:
@@ -116,8 +114,7 @@ def read(module: Mapping[str, Any]) -> Packed:
             flags = _flags_of_lut(cell)
         elif kind == _anneal.FLOP:
             flags = _flags_of_flip_flop(cell)
-            bits = (bit_of(cell, port) for port in ("CLK", "CE", "LSR"))
-            control = tuple(-1 if bit is None else bit for bit in bits)  # type: ignore[assignment]
+            control = [bit if isinstance(bit := connected(cell, port), int) else -1 for port in ("CLK", "CE", "LSR")]
         rows[i] = (kind, int(place[1]), int(place[2]), lc, flags, *control, -1)
         for port, bits in cell["connections"].items():
             is_output = cell["port_directions"][port] == "output"
@@ -131,7 +128,14 @@ def read(module: Mapping[str, Any]) -> Packed:
     in_fabric = [bit for bit in drivers if bit not in in_networks and len(ends[bit]) > 1]
     pins = [(i, net) for net, bit in enumerate(in_fabric) for i in sorted(ends[bit])]
     return Packed(
-        names, rows, tuple(sites), tuple(in_fabric), np.array(pins, np.int32), _logic_tiles(rows, chained), chained
+        names=names,
+        cells=rows,
+        sites=tuple(sites),
+        nets=tuple(in_fabric),
+        driver=np.array([drivers[bit] for bit in in_fabric], np.int32),
+        pins=np.array(pins, np.int32),
+        logic=_logic_tiles(rows, chained),
+        chained=chained,
     )
 
 
@@ -144,36 +148,32 @@ def _global_bits(module: Mapping[str, Any]) -> set[int]:
     }
 
 
-def _join(cells: Mapping[str, Any], drivers: Mapping[int, int], rows: np.ndarray) -> np.ndarray:
+def _join(cells: Mapping[str, Cell], drivers: Mapping[Bit, int], rows: np.ndarray) -> np.ndarray:
     """Says of LUTs and flip-flops what they stand with, in place; returns which tiles' carry goes on to the right."""
     kind, x, y, flags, mate = (_anneal.CELL.index(name) for name in ("kind", "x", "y", "flags", "mate"))
     chained = np.zeros((rows[:, y].max() + 1, rows[:, x].max() + 1), np.uint8)
     names, numbered = list(cells), list(cells.values())
-
-    def behind(cell: Mapping[str, Any], port: str) -> int | None:
-        bit = bit_of(cell, port)
-        return None if bit is None else drivers.get(bit)
 
     def same_tile(i: int, j: int) -> None:
         if rows[i, x] != rows[j, x] or rows[i, y] != rows[j, y]:
             raise ValueError(f"{names[i]} and {names[j]} are joined, but not in the same tile")
 
     for i, cell in enumerate(numbered):
-        if rows[i, kind] == _anneal.FLOP and (j := behind(cell, "DI")) is not None:
+        if rows[i, kind] == _anneal.FLOP and (j := drivers.get(connected(cell, "DI"))) is not None:
             same_tile(i, j)
             rows[i, mate], rows[j, mate] = j, i
         if rows[i, kind] != _anneal.LUT:
             continue
-        if (j := behind(cell, "F1")) is not None:
+        if (j := drivers.get(connected(cell, "F1"))) is not None:
             same_tile(i, j)
             rows[j, flags] |= _anneal.FEEDS_MUX5
         for port in ("FXA", "FXB"):
-            if (j := behind(cell, port)) is not None:
+            if (j := drivers.get(connected(cell, port))) is not None:
                 same_tile(i, j)
                 rows[j, flags] |= _anneal.FEEDS_MUX6
-                if port == "FXA" and bit_of(numbered[j], "F1") is not None:
+                if port == "FXA" and _has_net(numbered[j], "F1"):
                     rows[i, flags] |= _anneal.EVEN_SLICE
-        if (j := behind(cell, "FCI")) is not None:
+        if (j := drivers.get(connected(cell, "FCI"))) is not None:
             if rows[j, x] + 1 == rows[i, x] and rows[j, y] == rows[i, y]:
                 chained[rows[j, y], rows[j, x]] = 1
             else:
@@ -222,13 +222,13 @@ def move(module: dict[str, Any], packed: Packed, places: np.ndarray) -> None:
     module["cells"] = {turns.get(name, name): cell for name, cell in cells.items()}
 
 
-def _turns(cells: Mapping[str, Any]) -> dict[str, str]:
+def _turns(cells: Mapping[str, Cell]) -> dict[str, str]:
     """Names by which the buffers of global networks get them in the right turn.
 
     nextpnr gives the networks away by name, the last one first, and only 8 of 16 reach anything but clock pins: first
     come clocks that drive other pins as well, then the largest resets, then what is content with any network.
     """
-    ends: dict[int, Counter[bool]] = defaultdict(Counter)
+    ends: dict[Bit, Counter[bool]] = defaultdict(Counter)
     for cell in cells.values():
         for port, bits in cell["connections"].items():
             if cell["port_directions"][port] == "input":
@@ -238,7 +238,7 @@ def _turns(cells: Mapping[str, Any]) -> dict[str, str]:
     turns = {}
     for name, cell in cells.items():
         if cell["type"] == BUFFER:
-            of = ends[cell["connections"]["CLKO"][0]]
+            of = ends[connected(cell, "CLKO")]
             turn = 2 if of[True] and of[False] else 1 if of[False] else 0
             turns[name] = f"~{turn}.{of.total():06d}.{name}"
     return turns

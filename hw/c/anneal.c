@@ -90,18 +90,17 @@ static void add_step(tg_anneal *a, int32_t cell, int32_t x, int32_t y, int32_t l
     a->steps[a->n_steps++] = (step_t){cell, x, y, lc, c->x, c->y, c->lc};
 }
 
-static void make_steps(tg_anneal *a) {
+/* All cells of the move leave before any is put somewhere: they take each other's places. */
+static void make_steps(tg_anneal *a, bool back) {
     for (int32_t i = 0; i < a->n_steps; i++)
         leave(a, a->steps[i].cell);
-    for (int32_t i = 0; i < a->n_steps; i++)
-        stand(a, a->steps[i].cell, a->steps[i].x, a->steps[i].y, a->steps[i].lc);
-}
-
-static void unmake_steps(tg_anneal *a) {
-    for (int32_t i = 0; i < a->n_steps; i++)
-        leave(a, a->steps[i].cell);
-    for (int32_t i = 0; i < a->n_steps; i++)
-        stand(a, a->steps[i].cell, a->steps[i].old_x, a->steps[i].old_y, a->steps[i].old_lc);
+    for (int32_t i = 0; i < a->n_steps; i++) {
+        const step_t *s = &a->steps[i];
+        if (back)
+            stand(a, s->cell, s->old_x, s->old_y, s->old_lc);
+        else
+            stand(a, s->cell, s->x, s->y, s->lc);
+    }
 }
 
 /* Makes the move of `steps` where it is legal and cheap enough; `one` and `other` are the tiles that may not be legal
@@ -110,16 +109,16 @@ static bool judge(tg_anneal *a, const tile_t *one, const tile_t *other) {
     if (!a->n_steps)
         return false;
     a->tried++;
-    make_steps(a);
+    make_steps(a, false);
     if ((one && !tile_is_legal(a, one)) || (other && !tile_is_legal(a, other))) {
-        unmake_steps(a);
+        make_steps(a, true);
         return false;
     }
     a->legal++;
     a->round++;
     const double change = boxes_change(a) + timing_change(a);
     if (change > 0 && change >= a->temperature * a->minus_log[below(a, LOGS)]) {
-        unmake_steps(a);
+        make_steps(a, true);
         return false;
     }
     a->taken++;

@@ -5,14 +5,16 @@
 #include <string.h>
 
 /* n of something, at least one, so that NULL always means that there is no memory. */
-static void *room(bool *ok, int64_t n, size_t each) {
-    void *p = calloc((size_t)(n > 0 ? n : 1), each);
-    if (!p)
+static void *room(tg_anneal *a, bool *ok, int64_t n, size_t each) {
+    void *p = a->n_rooms < ROOMS ? calloc((size_t)(n > 0 ? n : 1), each) : NULL;
+    if (p)
+        a->rooms[a->n_rooms++] = p;
+    else
         *ok = false;
     return p;
 }
 
-#define ROOM(n, member) (a->member = room(&ok, (n), sizeof *a->member))
+#define ROOM(n, member) (a->member = room(a, &ok, (n), sizeof *a->member))
 
 static bool take_room(tg_anneal *a, int64_t most_pins_of_a_row) {
     bool ok = true;
@@ -24,6 +26,7 @@ static bool take_room(tg_anneal *a, int64_t most_pins_of_a_row) {
     ROOM(a->n_pins, pins_of_cell);
     ROOM(a->n_cells + 1, first_pin);
     ROOM(a->n_pins, cells_of_net);
+    ROOM(a->n_nets + 1, first_cell);
     ROOM(corners, wire);
     ROOM(corners, crowded_before);
     ROOM(tiles, sorted);
@@ -61,16 +64,8 @@ static bool take_room(tg_anneal *a, int64_t most_pins_of_a_row) {
 void tg_anneal_free(tg_anneal *a) {
     if (!a)
         return;
-    void *const all[] = {a->cells,      a->at,          a->tiles,        a->nets,         a->pins_of_cell,
-                         a->first_pin,  a->cells_of_net, a->wire,        a->crowded_before, a->sorted,
-                         a->arcs,       a->driver,      a->launch_ps,    a->order,        a->into,
-                         a->first_into, a->out_of,      a->first_out_of, a->arrival,      a->required,
-                         a->delay,      a->weight,      a->hurries,      a->hurries_of,   a->first_hurry,
-                         a->late,       a->steps,       a->net_round,    a->net_slot,     a->new_net,
-                         a->new_box,    a->hurry_round, a->new_hurry,    a->new_hurry_cost, a->free_luts,
-                         a->bound_luts, a->flops,       a->rams};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
+    for (int32_t i = 0; i < a->n_rooms; i++)
+        free(a->rooms[i]);
     free(a);
 }
 
@@ -105,27 +100,32 @@ static void take_cells(tg_anneal *a, const tg_design *d) {
     }
 }
 
-/* Lists of the nets of each cell and of the cells of each net, from the pairs. */
+void group_by(const int32_t *keys, size_t stride, int32_t n, int32_t n_keys, int32_t *first, int32_t *items) {
+    memset(first, 0, sizeof *first * ((size_t)n_keys + 1));
+    for (int32_t i = 0; i < n; i++)
+        if (keys[(size_t)i * stride] >= 0)
+            first[keys[(size_t)i * stride]]++;
+    for (int32_t k = 0, end = 0; k <= n_keys; k++) {
+        end += first[k];
+        first[k] = end;
+    }
+    /* From the end of each key's part, so that its start is what is left. */
+    for (int32_t i = n - 1; i >= 0; i--)
+        if (keys[(size_t)i * stride] >= 0)
+            items[--first[keys[(size_t)i * stride]]] = i;
+}
+
 static void take_pins(tg_anneal *a, const tg_design *d) {
+    group_by(d->pins, 2, d->n_pins, d->n_cells, a->first_pin, a->pins_of_cell);
+    group_by(d->pins + 1, 2, d->n_pins, d->n_nets, a->first_cell, a->cells_of_net);
     for (int32_t i = 0; i < d->n_pins; i++) {
-        a->first_pin[d->pins[2 * i] + 1]++;
-        a->nets[d->pins[2 * i + 1]].end++;
+        a->pins_of_cell[i] = d->pins[2 * a->pins_of_cell[i] + 1];
+        a->cells_of_net[i] = d->pins[2 * a->cells_of_net[i]];
     }
-    for (int32_t c = 0; c < d->n_cells; c++)
-        a->first_pin[c + 1] += a->first_pin[c];
-    for (int32_t n = 0, at = 0; n < d->n_nets; n++) {
-        a->nets[n].first = at;
-        at += a->nets[n].end;
-        a->nets[n].end = a->nets[n].first;
+    for (int32_t n = 0; n < d->n_nets; n++) {
+        a->nets[n].first = a->first_cell[n];
+        a->nets[n].end = a->first_cell[n + 1];
     }
-    /* Filled from the end of each cell's part, so that its start is what is left, one cell further. */
-    for (int32_t i = 0; i < d->n_pins; i++)
-        a->cells_of_net[a->nets[d->pins[2 * i + 1]].end++] = d->pins[2 * i];
-    for (int32_t i = d->n_pins - 1; i >= 0; i--)
-        a->pins_of_cell[--a->first_pin[d->pins[2 * i] + 1]] = d->pins[2 * i + 1];
-    for (int32_t c = 0; c < d->n_cells; c++)
-        a->first_pin[c] = a->first_pin[c + 1];
-    a->first_pin[d->n_cells] = d->n_pins;
 }
 
 tg_anneal *tg_anneal_new(const tg_design *d, const tg_settings *settings) {
@@ -146,10 +146,8 @@ tg_anneal *tg_anneal_new(const tg_design *d, const tg_settings *settings) {
         memcpy(a->arcs, d->arcs, sizeof *a->arcs * (size_t)d->n_arcs);
     memcpy(a->driver, d->driver, sizeof *a->driver * (size_t)d->n_nets);
     memcpy(a->launch_ps, d->launch_ps, sizeof *a->launch_ps * (size_t)d->n_nets);
-    for (int32_t i = 0; i < d->n_arcs; i++) {
+    for (int32_t i = 0; i < d->n_arcs; i++)
         a->weight[i] = -1;
-        a->n_into += a->arcs[i].to >= 0;
-    }
     a->random = settings->seed * 0x9E3779B97F4A7C15u ^ 88172645463325252u;
     if (!a->random)
         a->random = 1;

@@ -21,31 +21,14 @@ static bool is_wire(const tg_anneal *a, const tg_arc *arc) { return !arc->direct
 
 /* Lists of arcs by net, and nets in an order in which what drives comes before what is driven. */
 bool timing_prepare(tg_anneal *a) {
-    int32_t *waits = calloc((size_t)a->n_nets + 1, sizeof *waits);
+    int32_t *waits = calloc((size_t)a->n_nets, sizeof *waits);
     if (!waits)
         return false;
-    for (int32_t i = 0; i < a->n_arcs; i++) {
-        a->first_out_of[a->arcs[i].net + 1]++;
-        if (a->arcs[i].to >= 0)
-            a->first_into[a->arcs[i].to + 1]++;
-    }
-    for (int32_t n = 0; n < a->n_nets; n++) {
-        waits[n] = a->first_into[n + 1];
-        a->first_out_of[n + 1] += a->first_out_of[n];
-        a->first_into[n + 1] += a->first_into[n];
-    }
-    /* Filled from the end of each net's part, so that its start is what is left. */
-    for (int32_t i = a->n_arcs - 1; i >= 0; i--) {
-        a->out_of[--a->first_out_of[a->arcs[i].net + 1]] = i;
-        if (a->arcs[i].to >= 0)
-            a->into[--a->first_into[a->arcs[i].to + 1]] = i;
-    }
-    for (int32_t n = 0; n < a->n_nets; n++) {
-        a->first_out_of[n] = a->first_out_of[n + 1];
-        a->first_into[n] = a->first_into[n + 1];
-    }
-    a->first_out_of[a->n_nets] = a->n_arcs;
-    a->first_into[a->n_nets] = a->n_into;
+    const size_t words = sizeof *a->arcs / sizeof a->arcs->net;
+    group_by(&a->arcs->net, words, a->n_arcs, a->n_nets, a->first_out_of, a->out_of);
+    group_by(&a->arcs->to, words, a->n_arcs, a->n_nets, a->first_into, a->into);
+    for (int32_t n = 0; n < a->n_nets; n++)
+        waits[n] = a->first_into[n + 1] - a->first_into[n];
     a->n_ordered = 0;
     for (int32_t n = 0; n < a->n_nets; n++)
         if (!waits[n])

@@ -145,7 +145,7 @@ def test_delays_are_the_slowest_of_each_path_of_what_is_connected():
         ]
     )
     assert times.launch_ps[net[2]] == 309 and (np.delete(times.launch_ps, net[2]) == -1).all()
-    assert times.driver[net[6]] == number("ram") and (times.driver >= 0).all()
+    assert found.driver[net[6]] == number("ram") and (found.driver >= 0).all()
 
 
 def test_clocks_are_those_of_the_last_analysis():
