@@ -179,11 +179,12 @@ class Risk(wiring.Component):
         for reason, check in checks.items():
             m.d.comb += reasons[_bit(reason)].eq(check.rejects(VERDICT_STAGE))
         pipe.put("reasons", reasons, VERDICT_STAGE)
-        # What is known a stage before the verdict is gathered there: the rest has a long way.
+        # What is known two stages before the verdict is gathered one before it; what is known there only has a long
+        # way to its register.
         deciding = [check for reason, check in checks.items() if not self._leaks(reason)]
         early, late = VERDICT_STAGE - 1, VERDICT_STAGE
-        pipe.put("early", Cat(check.rejects(early) for check in deciding).any(), early)
-        reject = pipe.get("early", late) | Cat(check.rejects(late, since=late) for check in deciding).any()
+        pipe.put("early", Cat(check.rejects(early, range(early)) for check in deciding).any(), early)
+        reject = pipe.get("early", late) | Cat(check.rejects(late, (early, late)) for check in deciding).any()
         m.d.comb += verdict.eq(pipe.get("valid", late) & ~reject)
         pipe.put("reject", pipe.get("valid", late) & reject, late, reset=True)
         self._out(m, pipe)

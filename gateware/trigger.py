@@ -21,6 +21,10 @@ from tickgate.sw.spec.sizes import Sizes
 #: Stage in which a row that turned true fires and takes the port, or waits, or is dropped.
 DECISION_STAGE = CONDITION_STAGE + 1
 LATENCY_CYCLES = DECISION_STAGE + 1
+#: Stage in which the cooldown of a row that has fired is looked at.
+EARLY_STAGE = CONDITION_STAGE - 1
+#: Bits of a cycle that are compared at once.
+_HALF = 32
 
 
 class Trigger(wiring.Component):
@@ -196,11 +200,15 @@ class Trigger(wiring.Component):
         self._fire(m, pipe, side)
 
     def _fire(self, m, pipe, side):
-        """Edge and re-arm memory of one side: read in stage 3, written in stage 4, passed from there to stage 3."""
+        """Edge and re-arm memory of one side: written in stage 4, and passed from there to whoever has read it before.
+
+        Whether a condition was true, and whether its row has fired, is read in stage 3. The cycle from which a row may
+        fire again is read and compared in stage 2, in halves: behind a memory 64 bits have a long way.
+        """
         slots, slot_bits = self._sizes.slots, self._sizes.slot_bits
         before = Signal(slots, name=f"before_{side}")  # the row's condition at the slot's last evaluation
         spent = Signal(slots, name=f"spent_{side}")  # the row has fired since it was written
-        until = Memory(shape=64, depth=slots, init=[])  # cycle before the one from which it may fire again
+        until = Memory(shape=64, depth=slots, init=[])  # cycle in stage 2 from which it may fire again
         m.submodules[f"until_{side}"] = until
         read, write = until.read_port(domain="comb"), until.write_port()
 
@@ -208,27 +216,38 @@ class Trigger(wiring.Component):
         slot_4 = pipe.get("slot", DECISION_STAGE)[:slot_bits]
         evaluate_4 = pipe.get("evaluate", DECISION_STAGE)
         condition_4 = pipe.get(f"condition_{side}", DECISION_STAGE)
-        cooldown = pipe.get(f"row{side}_cooldown_cycles", CONDITION_STAGE)
         cools = pipe.get(f"row{side}_rearm", CONDITION_STAGE) == Rearm.COOLDOWN
-        pipe.put(f"until_{side}", (self.now + cooldown)[:64], CONDITION_STAGE)
-        pipe.put(f"cools_at_once_{side}", cooldown <= 1, CONDITION_STAGE)
+        # One less than the row has: what is compared in stage 2 is the cycle before the one that counts.
+        cooldown_2 = pipe.get(f"row{side}_cooldown_cycles", EARLY_STAGE)
+        pipe.put(f"cooldown_{side}", cooldown_2 - 1, EARLY_STAGE)
+        pipe.put(f"until_{side}", (self.now + pipe.get(f"cooldown_{side}", CONDITION_STAGE))[:64], CONDITION_STAGE)
+        # For the next transaction, and for the one after it: they have read the memory before this one wrote it.
+        for apart_cycles in (1, 2):
+            pipe.put(f"cools_in_{apart_cycles}_{side}", cooldown_2 <= apart_cycles, EARLY_STAGE)
         fired_4 = Signal(name=f"fired_{side}")
 
         committed = pipe.get("commit", DECISION_STAGE) & (pipe.get("commit_side", DECISION_STAGE) == side)
         commit_slot = pipe.get("commit_slot", DECISION_STAGE)
+        slot_2 = pipe.get("slot", EARLY_STAGE)[:slot_bits]
+        m.d.comb += read.addr.eq(slot_2)
+        now = self.now + 1 if "cooldown_early" in self._faults else self.now
+        overtaken = fired_4 & (slot_4 == slot_2)
+        late = pipe.get(f"cools_in_2_{side}", DECISION_STAGE)
+        pipe.put(f"past_{side}", Mux(overtaken, late, now[_HALF:] > read.data[_HALF:]), EARLY_STAGE)
+        pipe.put(f"level_{side}", ~overtaken & (now[_HALF:] == read.data[_HALF:]), EARLY_STAGE)
+        pipe.put(f"low_{side}", now[:_HALF] >= read.data[:_HALF], EARLY_STAGE)
+        past, level, low = (pipe.get(f"{name}_{side}", CONDITION_STAGE) for name in ("past", "level", "low"))
+
         was, over, is_spent = Signal(), Signal(), Signal()
         m.d.comb += [
-            read.addr.eq(slot_3),
             was.eq(before.bit_select(slot_3, 1)),
             is_spent.eq(spent.bit_select(slot_3, 1)),
-            over.eq(self.now >= read.data),
+            over.eq(past | (level & low)),
         ]
-        if "cooldown_early" in self._faults:
-            m.d.comb += over.eq(self.now + 1 >= read.data)
         with m.If(evaluate_4 & (slot_4 == slot_3)):
             m.d.comb += was.eq(condition_4)
             with m.If(fired_4):
-                m.d.comb += [is_spent.eq(1), over.eq(pipe.get(f"cools_at_once_{side}", DECISION_STAGE))]
+                m.d.comb += [is_spent.eq(1), over.eq(pipe.get(f"cools_in_1_{side}", DECISION_STAGE))]
         with m.If(committed & (commit_slot == slot_3)):
             m.d.comb += is_spent.eq(0)
             if "commit_keeps_condition" not in self._faults:

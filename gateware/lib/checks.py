@@ -18,10 +18,11 @@ Values of the pipeline, with the first stage in which they are known:
 - stage `VERDICT_STAGE` - 1, but late in it: `symbol_ready` and `session_ready`, whether the buckets have a token.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from amaranth.hdl import Cat, Mux, Value
 
+from tickgate.gateware.lib.logic import carry_save, minus, sum_is_less
 from tickgate.gateware.lib.pipe import Pipe, Scope
 from tickgate.sw.spec.risk import QUANTITY_END_SHARES, Reason
 from tickgate.sw.spec.units import RECIPROCAL_SHIFT
@@ -53,9 +54,9 @@ class Check(Scope):
         self.put(name, bit, stage)
         self._rejects.append((name, stage))
 
-    def rejects(self, stage: int, *, since: int = 0) -> Value:
-        """In `stage`: whether something that was known in stages `since` to `stage` rejects."""
-        bits = [self.get(name, stage) for name, known in self._rejects if since <= known <= stage]
+    def rejects(self, stage: int, known: Container[int] = range(VERDICT_STAGE + 1)) -> Value:
+        """In `stage`: whether something rejects that was first known in one of the stages `known`."""
+        bits = [self.get(name, stage) for name, since in self._rejects if since in known]
         return Cat(*bits).any()
 
 
@@ -66,8 +67,13 @@ def order_format(c: Check) -> None:
     # With q the ticks in a price and r the rest, the product's fraction is q x e + r x reciprocal, where
     # e = reciprocal x tick - 2**SHIFT < tick. For a 32-bit price q x e stays below the reciprocal, which is above
     # 2**32 for every tick of the table, and nothing wraps: the fraction is below the reciprocal exactly where r is 0.
-    c.multiply("fraction", price, c.common("reciprocal", 1), 1, keep=RECIPROCAL_SHIFT)
-    c.reject(c.get("fraction", 3) >= c.common("reciprocal", 3), 3)
+    # There the product less the reciprocal has the same whole ticks, or one less, which its lowest bit tells.
+    bits = RECIPROCAL_SHIFT + 1
+    c.multiply("ticks", price, c.common("reciprocal", 1), 1, keep=bits)
+    c.put("odd", c.get("ticks", 2)[-1], 2)
+    one, other = carry_save([*c.rows("ticks"), minus(c.common("reciprocal", 2), bits)], bits=bits, ones=1)
+    c.put("less_odd", (one + other)[bits - 1], 2)
+    c.reject(c.get("odd", 3) == c.get("less_odd", 3), 3)
 
 
 def kill(c: Check) -> None:
@@ -84,10 +90,11 @@ def max_quantity(c: Check) -> None:
 
 def max_notional(c: Check) -> None:
     """Price x quantity, at 64 bits, above the slot's limit."""
-    notional = c.common("notional_e4", 3)
+    limit = c.common("max_notional_e4", 2)
+    over = sum_is_less([limit], c.common_rows("notional_e4"))
     if "notional_truncated" in c.faults:
-        notional = notional[:32]
-    c.reject(notional > c.common("max_notional_e4", 3), 3)
+        over = c.common("notional_e4", 2)[:32] > limit
+    c.reject(over, 2)
     c.reject(~c.common("max_notional_valid", 1), 1)
 
 
@@ -105,8 +112,8 @@ def collar(c: Check) -> None:
     c.multiply("low", reference, c.common("collar_low", 1), 1)
     c.multiply("high", reference, c.common("collar_high", 1), 1, chunk=17)
     if "collar_one_band" not in c.faults:
-        c.reject(c.get("price", 3) < c.get("low", 3), 3)
-        c.reject(c.get("price", 3) > c.get("high", 3), 3)
+        c.reject(sum_is_less(c.rows("price"), c.rows("low")), 2)
+        c.reject(sum_is_less(c.rows("high"), c.rows("price")), 2)
 
 
 def stale(c: Check) -> None:

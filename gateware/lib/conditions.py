@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from amaranth.hdl import Signal, Value
 
+from tickgate.gateware.lib.logic import sum_is_less
 from tickgate.gateware.lib.pipe import Pipe, Scope
 from tickgate.sw.spec.rows import TriggerKind
 
@@ -54,10 +55,11 @@ def imbalance(c: Condition) -> Value:
     c.multiply("left", c.update(f"{own}_qty", 1), c.row("den", 1), 1)
     c.multiply("right", c.update(f"{other}_qty", 1), c.row("num", 1), 1)
     c.put("both", (c.update("bid_px_e4", 1) != 0) & (c.update("ask_px_e4", 1) != 0), 1)
-    left, right = c.get("left", 3), c.get("right", 3)
+    more = sum_is_less(c.rows("right"), c.rows("left"))
     if "product_truncated" in c.faults:
-        left, right = left[:32], right[:32]
-    return c.get("both", 3) & (left > right)
+        more = c.get("left", 2)[:32] > c.get("right", 2)[:32]
+    c.put("more", more, 2)
+    return c.get("both", CONDITION_STAGE) & c.get("more", CONDITION_STAGE)
 
 
 def spread(c: Condition) -> Value:

@@ -1,6 +1,7 @@
 """Small pieces: the first set bit of a word, also in two steps, a selection by one-hot bits, and their index; what a
-value was in the cycles before; the next one of one-hot places."""
+value was in the cycles before; the next one of one-hot places; comparisons of words and of sums."""
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
@@ -91,3 +92,48 @@ def less(one, other) -> Value:
         return high_less | (high_same & low_less), high_same & low_same
 
     return split(Value.cast(one), Value.cast(other))[0]
+
+
+def carry_save(words: Sequence[Value], *, bits: int, ones: int = 0) -> tuple[Value, Value]:
+    """Two words whose sum is that of all `words` and of `ones`, in its lowest bits: one carry chain for all of them.
+
+    Sums that are made one after the other, or made and then compared, have a chain each, behind each other.
+
+    Parameters
+    ----------
+    words: unsigned, and no more of them than `bits`. ones: how many, at most as many as there are words beyond two.
+
+    Raises
+    ------
+    ValueError: there is no room for as many ones.
+    """
+    room = len(words) - 2
+    if not 0 <= ones <= room:
+        raise ValueError(f"{len(words)} words have room for {max(room, 0)} ones, not {ones}")
+    words = [Cat(word, Const(0, bits))[:bits] for word in words]
+    while len(words) > 2:
+        a, b, c = words[:3]
+        carries = (a & b) | (c & (a | b))
+        # Nothing is carried into the first place, so that one of the ones finds room there.
+        words = [*words[3:], a ^ b ^ c, Cat(Const(ones > 0, 1), carries[:-1])]
+        ones -= ones > 0
+    return words[0], words[1]
+
+
+def minus(word, bits: int) -> Value:
+    """What is added in place of taking away an unsigned word, in `bits` bits, but for a one of `carry_save`."""
+    return ~Cat(word, Const(0, bits))[:bits]
+
+
+def sum_is_less(left: Sequence[Value], right: Sequence[Value]) -> Value:
+    """Whether the sum of unsigned words is below that of others, with one carry chain for all of them.
+
+    Raises
+    ------
+    ValueError: there is no word on the left, or no room for what its words need.
+    """
+    bits = max(sum((1 << len(word)) - 1 for word in side) for side in (left, right)).bit_length() + 1
+    # right - left - 1, which is negative where right is not above left.
+    words = [*right, *(minus(word, bits) for word in left)]
+    one, other = carry_save(words, bits=bits, ones=len(left) - 1)
+    return ~(one + other)[bits - 1]

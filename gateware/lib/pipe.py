@@ -59,6 +59,7 @@ class Pipe:
         self._valid, self._rests = valid, rests
         m.submodules[name] = self.m
         self._values: dict[str, _Travel] = {}
+        self._rows: dict[str, list[Value]] = {}
 
     def put(
         self,
@@ -208,8 +209,17 @@ class Pipe:
             else:
                 rows.append([Const(0, shift), part])
                 ends.append(shift + bits)
-        total = sum((Cat(*row) for row in rows[1:]), start=Cat(*rows[0]))
-        return self.put(name, total[:keep], stage + 1, rests=rests)
+        self._rows[name] = words = [Cat(*row) for row in rows]
+        return self.put(name, sum(words[1:], start=words[0])[:keep], stage + 1, rests=rests)
+
+    def rows(self, name: str) -> Sequence[Value]:
+        """The words whose sum is the product `name`, but for what `keep` leaves out; of the stage that has put it.
+
+        Raises
+        ------
+        KeyError: no such product.
+        """
+        return self._rows[name]
 
 
 class Scope:
@@ -241,3 +251,11 @@ class Scope:
     def multiply(self, name: str, a, b, stage: int, *, keep: int | None = None, chunk: int = 16) -> Signal:
         """The unsigned product of two values of `stage`, put as `name` in the stage after it."""
         return self._pipe.multiply(f"{self._name}_{name}", a, b, stage, keep=keep, chunk=chunk)
+
+    def rows(self, name: str) -> Sequence[Value]:
+        """The words whose sum is one of the user's products; see `Pipe.rows`."""
+        return self._pipe.rows(f"{self._name}_{name}")
+
+    def common_rows(self, name: str) -> Sequence[Value]:
+        """The words whose sum is a product that all users share."""
+        return self._pipe.rows(name)
