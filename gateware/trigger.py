@@ -22,7 +22,7 @@ from tickgate.sw.spec.sizes import Sizes
 DECISION_STAGE = CONDITION_STAGE + 1
 LATENCY_CYCLES = DECISION_STAGE + 1
 #: Stage in which the cooldown of a row that has fired is looked at.
-EARLY_STAGE = CONDITION_STAGE - 1
+_EARLY_STAGE = CONDITION_STAGE - 1
 #: Bits of a cycle that are compared at once.
 _HALF = 32
 
@@ -218,24 +218,24 @@ class Trigger(wiring.Component):
         condition_4 = pipe.get(f"condition_{side}", DECISION_STAGE)
         cools = pipe.get(f"row{side}_rearm", CONDITION_STAGE) == Rearm.COOLDOWN
         # One less than the row has: what is compared in stage 2 is the cycle before the one that counts.
-        cooldown_2 = pipe.get(f"row{side}_cooldown_cycles", EARLY_STAGE)
-        pipe.put(f"cooldown_{side}", cooldown_2 - 1, EARLY_STAGE)
+        cooldown_2 = pipe.get(f"row{side}_cooldown_cycles", _EARLY_STAGE)
+        pipe.put(f"cooldown_{side}", cooldown_2 - 1, _EARLY_STAGE)
         pipe.put(f"until_{side}", (self.now + pipe.get(f"cooldown_{side}", CONDITION_STAGE))[:64], CONDITION_STAGE)
         # For the next transaction, and for the one after it: they have read the memory before this one wrote it.
         for apart_cycles in (1, 2):
-            pipe.put(f"cools_in_{apart_cycles}_{side}", cooldown_2 <= apart_cycles, EARLY_STAGE)
+            pipe.put(f"cools_in_{apart_cycles}_{side}", cooldown_2 <= apart_cycles, _EARLY_STAGE)
         fired_4 = Signal(name=f"fired_{side}")
 
         committed = pipe.get("commit", DECISION_STAGE) & (pipe.get("commit_side", DECISION_STAGE) == side)
         commit_slot = pipe.get("commit_slot", DECISION_STAGE)
-        slot_2 = pipe.get("slot", EARLY_STAGE)[:slot_bits]
+        slot_2 = pipe.get("slot", _EARLY_STAGE)[:slot_bits]
         m.d.comb += read.addr.eq(slot_2)
         now = self.now + 1 if "cooldown_early" in self._faults else self.now
         overtaken = fired_4 & (slot_4 == slot_2)
         late = pipe.get(f"cools_in_2_{side}", DECISION_STAGE)
-        pipe.put(f"past_{side}", Mux(overtaken, late, now[_HALF:] > read.data[_HALF:]), EARLY_STAGE)
-        pipe.put(f"level_{side}", ~overtaken & (now[_HALF:] == read.data[_HALF:]), EARLY_STAGE)
-        pipe.put(f"low_{side}", now[:_HALF] >= read.data[:_HALF], EARLY_STAGE)
+        pipe.put(f"past_{side}", Mux(overtaken, late, now[_HALF:] > read.data[_HALF:]), _EARLY_STAGE)
+        pipe.put(f"level_{side}", ~overtaken & (now[_HALF:] == read.data[_HALF:]), _EARLY_STAGE)
+        pipe.put(f"low_{side}", now[:_HALF] >= read.data[:_HALF], _EARLY_STAGE)
         past, level, low = (pipe.get(f"{name}_{side}", CONDITION_STAGE) for name in ("past", "level", "low"))
 
         was, over, is_spent = Signal(), Signal(), Signal()

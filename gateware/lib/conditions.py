@@ -58,7 +58,7 @@ def imbalance(c: Condition) -> Value:
     more = sum_is_less(c.rows("right"), c.rows("left"))
     if "product_truncated" in c.faults:
         more = c.get("left", 2)[:32] > c.get("right", 2)[:32]
-    c.put("more", more, 2)
+    c.put("more", more, 2)  # alone: behind so many carries there is no time for a gate
     return c.get("both", CONDITION_STAGE) & c.get("more", CONDITION_STAGE)
 
 

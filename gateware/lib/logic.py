@@ -101,7 +101,8 @@ def carry_save(words: Sequence[Value], *, bits: int, ones: int = 0) -> tuple[Val
 
     Parameters
     ----------
-    words: unsigned, and no more of them than `bits`. ones: how many, at most as many as there are words beyond two.
+    words: unsigned, two or more; what they have above `bits` does not count. ones: how many, at most as many as there
+        are words beyond two.
 
     Raises
     ------
