@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tickgate.hw import delays, packed
 from tickgate.hw._anneal import Anneal
@@ -30,10 +31,23 @@ TIMING, CROWDED, CROWD = 2.0, 60.0, 2.0
 
 @dataclass(frozen=True)
 class Annealed:
-    """What annealing changed: wire in tiles, and the longest path in nanoseconds by estimate; before and after."""
+    """What annealing changed: wire in tiles, and the longest path in nanoseconds by estimate; before and after.
+
+    Members
+    -------
+    design: nextpnr's file with the places told. cells, times: of its module, as they were read.
+    """
 
     wire: tuple[int, int]
     path_ns: tuple[float, float]
+    design: dict[str, Any] = field(repr=False)
+    cells: packed.Packed = field(repr=False)
+    times: delays.Delays = field(repr=False)
+
+    @property
+    def module(self) -> dict[str, Any]:
+        """The top module of the design."""
+        return packed.top_of(self.design)
 
     def __str__(self) -> str:
         wire, path = self.wire, self.path_ns
@@ -43,12 +57,11 @@ class Annealed:
 def anneal(
     placed: Path,
     timing: Path,
-    annealed: Path,
     seed: int,
     period_ns: float,
     watch: Callable[[str], None] = lambda line: None,
 ) -> Annealed:
-    """Anneals the design in `placed` (nextpnr's `--write`) into `annealed`, with the delays of its cells in `timing`.
+    """Anneals the design in `placed` (nextpnr's `--write`), with the delays of its cells in `timing`.
 
     Parameters
     ----------
@@ -60,7 +73,7 @@ def anneal(
     ValueError: the design is not placed. RuntimeError: nextpnr would refuse a tile, before or behind; a fault here.
     """
     design = json.loads(placed.read_text())
-    (module,) = (m for m in design["modules"].values() if "top" in m["attributes"])
+    module = packed.top_of(design)
     cells = packed.read(module)
     with open(timing) as lines:
         times = delays.read(lines, module, cells)
@@ -95,6 +108,5 @@ def anneal(
     if refused := anneal.illegal():
         raise RuntimeError(f"annealing left {refused} tiles that nextpnr would refuse")
     packed.move(module, cells, places)
-    annealed.write_text(json.dumps(design, separators=(",", ":")))
     wire, path_ns = (int(before["wire"]), int(best["wire"])), (before["worst_ps"] / 1e3, best["worst_ps"] / 1e3)
-    return Annealed(wire, path_ns)
+    return Annealed(wire, path_ns, design, cells, times)

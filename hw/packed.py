@@ -26,13 +26,13 @@ _KINDS = {
 }
 _MODES = {"LOGIC": 0, "CCU2": _anneal.CARRY, "DPRAM": _anneal.RAM, "RAMW_BLOCK": _anneal.RAM_WRITE}
 #: A place as nextpnr names it: tile, and what stands there. Of a slice: letter, LUT (K) or flip-flop, which of two.
-_SITE = re.compile(r"X(\d+)/Y(\d+)/(.+)")
+SITE = re.compile(r"X(\d+)/Y(\d+)/(.+)")
 _IN_SLICE = re.compile(r"SLICE([A-D])\.(?:K|FF)([01])")
 #: What the clock of a global net may drive without taking one of the few networks that reach logic.
 _CLOCK_PINS = {(FLIP_FLOP, "CLK"), (LUT, "WCK"), ("SIOLOGIC", "CLK"), ("IOLOGIC", "CLK")}
 #: What an unconnected pin is connected to: without it, nextpnr would take the cell for one that lacks the pin, and not
 #: tie it to what an unused pin is to be.
-_NOTHING = "x"
+NOTHING = "x"
 #: nextpnr's placers: this one leaves everything where it is told to be; so cold, it tries nothing and is done at once.
 _PLACER, _COLD = "sa", "0.000000001"
 
@@ -99,7 +99,7 @@ def read(module: Mapping[str, Any]) -> Packed:
     drivers: dict[Bit, int] = {}
     ends: dict[Bit, set[int]] = defaultdict(set)
     for i, (name, cell) in enumerate(cells.items()):
-        place = _SITE.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
+        place = SITE.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
         if place is None:
             raise ValueError(f"the cell {name} has no place")
         sites.append(place[3])
@@ -124,7 +124,7 @@ def read(module: Mapping[str, Any]) -> Packed:
                     if is_output:
                         drivers[bit] = i
     chained = _join(cells, drivers, rows)
-    in_networks = _global_bits(module)
+    in_networks = global_bits(module)
     in_fabric = [bit for bit in drivers if bit not in in_networks and len(ends[bit]) > 1]
     pins = [(i, net) for net, bit in enumerate(in_fabric) for i in sorted(ends[bit])]
     return Packed(
@@ -139,7 +139,14 @@ def read(module: Mapping[str, Any]) -> Packed:
     )
 
 
-def _global_bits(module: Mapping[str, Any]) -> set[int]:
+def top_of(design: Mapping[str, Any]) -> dict[str, Any]:
+    """The top module of nextpnr's file, which has one."""
+    (module,) = (m for m in design["modules"].values() if "top" in m["attributes"])
+    return module
+
+
+def global_bits(module: Mapping[str, Any]) -> set[int]:
+    """The bits of nets in global networks."""
     return {
         bit
         for net in module["netnames"].values()
@@ -215,7 +222,7 @@ def move(module: dict[str, Any], packed: Packed, places: np.ndarray) -> None:
         attributes.pop("BEL_STRENGTH", None)
         attributes["BEL"] = f"X{x}/Y{y}/{site}"
         for bits in cells[name]["connections"].values():
-            bits[:] = bits or [_NOTHING]
+            bits[:] = bits or [NOTHING]
     module["settings"]["placer"] = _PLACER
     module["settings"]["placer1/startTemp"] = _COLD
     turns = _turns(cells)

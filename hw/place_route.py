@@ -1,11 +1,13 @@
-"""One seed of a board: nextpnr places, the placement is annealed where that is known how to, nextpnr routes."""
+"""One seed of a board: placed and routed by nextpnr; for ECP5, the placement is annealed and routed here between."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tickgate.hw import tools
 from tickgate.hw.design import EDITS_NETLIST, NAME, Design
@@ -16,6 +18,8 @@ LOG = f"{NAME}.tim"
 PLACED, DELAYS, PLACED_LOG = "placed.json", "placed.sdf", "placed.tim"
 #: What it is to route: the design with other places, and the clocks, which it finds anew only while it packs.
 ANNEALED, CLOCKS = "annealed.json", "clocks.lpf"
+#: What it is to route before the rest is routed here, and what it made of that.
+SKELETON, BEGUN, BEGUN_LOG = "skeleton.json", "begun.json", "begun.tim"
 _CLOCK = re.compile(r"^Info: Max frequency for clock +'([^']+)': [\d.]+ MHz \(\w+ at ([\d.]+) MHz\)$", re.MULTILINE)
 
 
@@ -28,7 +32,7 @@ def place_and_route(
     watch: Callable[[str], None],
     limit_s: float = math.inf,
 ) -> str:
-    """Places and routes what Yosys left in `work` into `folder`, a folder of `work`; returns what annealing changed.
+    """Places and routes what Yosys left in `work` into `folder`, a folder of `work`; returns what was done in between.
 
     Parameters
     ----------
@@ -36,7 +40,7 @@ def place_and_route(
 
     Raises
     ------
-    ToolFailed: nextpnr failed, or took too long. UserError: the annealing is not installed.
+    ToolFailed: nextpnr failed, or took too long. UserError: the annealing and the router are not installed.
     """
     name, *arguments = design.commands[1]
     given = [f"../{a}" if (work / a).is_file() else a for a in arguments]
@@ -50,22 +54,42 @@ def place_and_route(
         run(given, *report)
         return ""
     try:
-        from tickgate.hw.anneal import anneal  # compiled, and other toolchains do without
+        from tickgate.hw import chip, route, skeleton  # compiled, and other toolchains do without
+        from tickgate.hw.anneal import anneal
     except ImportError:
-        raise UserError("the compiled annealing is not installed\ninstall without TICKGATE_PURE: make setup") from None
+        said = "the compiled annealing and router are not installed\ninstall without TICKGATE_PURE: make setup"
+        raise UserError(said) from None
     # Without the configuration (`--textcfg` and its file), which nextpnr would write of what is not routed.
     config = given.index("--textcfg")
     run([*given[:config], *given[config + 2 :]], "--no-route", "--write", PLACED, "--sdf", DELAYS)
     clocks = _clocks((folder / LOG).rename(folder / PLACED_LOG).read_text())
     period_ns = 1e3 / max(map(float, clocks.values()))
-    changed = anneal(folder / PLACED, folder / DELAYS, folder / ANNEALED, seed, period_ns, watch)
+    annealed = anneal(folder / PLACED, folder / DELAYS, seed, period_ns, watch)
     (folder / CLOCKS).write_text("".join(f'FREQUENCY NET "{net}" {mhz} MHZ;\n' for net, mhz in clocks.items()))
     # The placer that the file names is taken, and not the one of the command line.
-    given[given.index("--json") + 1] = ANNEALED
-    run(given, "--lpf", CLOCKS, "--no-pack", *report)
-    for large in (PLACED, DELAYS, ANNEALED):  # a hundred megabytes each
+    again = [*given, "--lpf", CLOCKS, "--no-pack"]
+    source = again.index("--json") + 1
+
+    again[source] = SKELETON
+    _write(skeleton.of(annealed.design, skeleton.nets(annealed.module)), folder / SKELETON)
+    config = again.index("--textcfg")
+    run([*again[:config], *again[config + 2 :]], "--write", BEGUN)
+    (folder / LOG).rename(folder / BEGUN_LOG)
+    database, speed = chip.find(given)
+    routed = route.route(
+        annealed, json.loads((folder / BEGUN).read_text()), chip.Chip(database.read_bytes()), speed, period_ns, watch
+    )
+
+    again[source] = ANNEALED
+    _write(annealed.design, folder / ANNEALED)
+    run(again, *report)
+    for large in (PLACED, DELAYS, SKELETON, BEGUN, ANNEALED):  # a hundred megabytes each
         (folder / large).unlink()
-    return str(changed)
+    return f"{annealed}; {routed}"
+
+
+def _write(design: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(design, separators=(",", ":")))
 
 
 def _clocks(log: str) -> dict[str, str]:

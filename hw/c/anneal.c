@@ -328,7 +328,7 @@ void tg_anneal_sweep(tg_anneal *a, double temperature, double reach, tg_sweep *t
 
 void tg_anneal_measure(tg_anneal *a, tg_sweep *told) {
     weigh(a, true);
-    *told = (tg_sweep){a->worst_ps, wire_total(a), a->tried, a->legal, a->taken, a->crowding};
+    *told = (tg_sweep){a->paths.worst_ps, wire_total(a), a->tried, a->legal, a->taken, a->crowding};
 }
 
 void tg_anneal_where(const tg_anneal *a, int32_t cell, int32_t place[3]) {

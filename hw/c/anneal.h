@@ -10,7 +10,7 @@
 #ifndef TICKGATE_ANNEAL_H
 #define TICKGATE_ANNEAL_H
 
-#include <stdint.h>
+#include "paths.h"
 
 /* What a cell is. Others (pads, multipliers, PLLs) have a place that wires end at, and keep it. */
 enum { TG_LUT, TG_FLOP, TG_RAM_WRITE_PORT, TG_BLOCK_RAM, TG_OTHER };
@@ -39,12 +39,6 @@ enum {
 typedef struct {
     int32_t kind, x, y, lc, flags, clock, enable, set, mate;
 } tg_cell;
-
-/* A way for a signal: net to a cell, and through it to another net, or into a register (to < 0). ps: of the cell, or its
- * setup time. direct: no wire is between. */
-typedef struct {
-    int32_t net, cell, to, ps, direct;
-} tg_arc;
 
 typedef struct {
     const tg_cell *cells;

@@ -5,9 +5,8 @@
 #include "anneal.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
-enum { LCS = 8, NOBODY = -1, LOGS = 1024, ROOMS = 48 };
+enum { LCS = 8, NOBODY = -1, LOGS = 1024 };
 
 typedef struct {
     int16_t x, y;
@@ -52,13 +51,12 @@ struct tg_anneal {
 
     /* timing.c */
     tg_arc *arcs;
-    int32_t *driver, *launch_ps, *order, n_ordered;
-    int32_t *into, *first_into, *out_of, *first_out_of; /* arcs by the net they end at, and begin at */
-    double *arrival, *required, *delay, *weight;
+    int32_t *driver, *launch_ps;
+    paths_t paths;
+    double *weight;
     hurry_t *hurries;
     int32_t n_hurries, *hurries_of, *first_hurry; /* by cell, both ends */
     int32_t *late, n_late; /* cells on the longest paths */
-    double worst_ps;
 
     /* A move. */
     step_t *steps;
@@ -74,8 +72,7 @@ struct tg_anneal {
     double temperature, reach, crowding;
     int64_t tried, legal, taken;
     uint64_t random;
-    void *rooms[ROOMS]; /* all that is to be given back */
-    int32_t n_rooms;
+    rooms_t rooms;
 };
 
 static inline tile_t *tile_at(const tg_anneal *a, int32_t x, int32_t y) { return &a->tiles[y * a->width + x]; }
@@ -84,10 +81,6 @@ static inline tile_t *tile_at(const tg_anneal *a, int32_t x, int32_t y) { return
 void tg_anneal_stand(tg_anneal *a, int32_t cell);
 bool tg_lut_is_free(const tg_cell *c);
 void tg_anneal_logs(double minus_log[LOGS]);
-
-/* store.c: the numbers from 0 to n - 1 by their keys, `stride` words apart; those of key k, in turn, are in `items` from
- * first[k] to before first[k + 1]. A key below 0 is none. */
-void group_by(const int32_t *keys, size_t stride, int32_t n, int32_t n_keys, int32_t *first, int32_t *items);
 
 /* tiles.c: whether nextpnr takes the tile as it is (slices_compatible in its ecp5/arch_place.cc). */
 bool tile_is_legal(const tg_anneal *a, const tile_t *t);
@@ -100,7 +93,6 @@ double crowding_measure(tg_anneal *a);
 int64_t wire_total(const tg_anneal *a);
 
 /* timing.c */
-bool timing_prepare(tg_anneal *a);
 void timing_weigh(tg_anneal *a);
 double timing_change(tg_anneal *a); /* more than anything else where a path would become the longest of all */
 void timing_commit(tg_anneal *a);

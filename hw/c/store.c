@@ -4,68 +4,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* n of something, at least one, so that NULL always means that there is no memory. */
-static void *room(tg_anneal *a, bool *ok, int64_t n, size_t each) {
-    void *p = a->n_rooms < ROOMS ? calloc((size_t)(n > 0 ? n : 1), each) : NULL;
-    if (p)
-        a->rooms[a->n_rooms++] = p;
-    else
-        *ok = false;
-    return p;
-}
-
-#define ROOM(n, member) (a->member = room(a, &ok, (n), sizeof *a->member))
-
 static bool take_room(tg_anneal *a, int64_t most_pins_of_a_row) {
-    bool ok = true;
+    rooms_t *rooms = &a->rooms;
     const int64_t tiles = (int64_t)a->width * a->height, corners = (int64_t)(a->width + 1) * (a->height + 1);
-    ROOM(a->n_cells, cells);
-    ROOM(a->n_cells, at);
-    ROOM(tiles, tiles);
-    ROOM(a->n_nets, nets);
-    ROOM(a->n_pins, pins_of_cell);
-    ROOM(a->n_cells + 1, first_pin);
-    ROOM(a->n_pins, cells_of_net);
-    ROOM(a->n_nets + 1, first_cell);
-    ROOM(corners, wire);
-    ROOM(corners, crowded_before);
-    ROOM(tiles, sorted);
-    ROOM(a->n_arcs, arcs);
-    ROOM(a->n_nets, driver);
-    ROOM(a->n_nets, launch_ps);
-    ROOM(a->n_nets, order);
-    ROOM(a->n_arcs, into);
-    ROOM(a->n_nets + 1, first_into);
-    ROOM(a->n_arcs, out_of);
-    ROOM(a->n_nets + 1, first_out_of);
-    ROOM(a->n_nets, arrival);
-    ROOM(a->n_nets, required);
-    ROOM(a->n_arcs, delay);
-    ROOM(a->n_arcs, weight);
-    ROOM(a->n_arcs, hurries);
-    ROOM(2 * (int64_t)a->n_arcs, hurries_of);
-    ROOM(a->n_cells + 1, first_hurry);
-    ROOM(2 * (int64_t)a->n_arcs, late);
-    ROOM(most_pins_of_a_row, steps);
-    ROOM(a->n_nets, net_round);
-    ROOM(a->n_nets, net_slot);
-    ROOM(a->n_nets, new_net);
-    ROOM(a->n_nets, new_box);
-    ROOM(a->n_arcs, hurry_round);
-    ROOM(a->n_arcs, new_hurry);
-    ROOM(a->n_arcs, new_hurry_cost);
-    ROOM(a->n_cells, free_luts);
-    ROOM(a->n_cells, bound_luts);
-    ROOM(a->n_cells, flops);
-    ROOM(a->n_cells, rams);
-    return ok;
+    ROOM(rooms, a->n_cells, a->cells);
+    ROOM(rooms, a->n_cells, a->at);
+    ROOM(rooms, tiles, a->tiles);
+    ROOM(rooms, a->n_nets, a->nets);
+    ROOM(rooms, a->n_pins, a->pins_of_cell);
+    ROOM(rooms, a->n_cells + 1, a->first_pin);
+    ROOM(rooms, a->n_pins, a->cells_of_net);
+    ROOM(rooms, a->n_nets + 1, a->first_cell);
+    ROOM(rooms, corners, a->wire);
+    ROOM(rooms, corners, a->crowded_before);
+    ROOM(rooms, tiles, a->sorted);
+    ROOM(rooms, a->n_arcs, a->arcs);
+    ROOM(rooms, a->n_nets, a->driver);
+    ROOM(rooms, a->n_nets, a->launch_ps);
+    ROOM(rooms, a->n_arcs, a->weight);
+    ROOM(rooms, a->n_arcs, a->hurries);
+    ROOM(rooms, 2 * (int64_t)a->n_arcs, a->hurries_of);
+    ROOM(rooms, a->n_cells + 1, a->first_hurry);
+    ROOM(rooms, 2 * (int64_t)a->n_arcs, a->late);
+    ROOM(rooms, most_pins_of_a_row, a->steps);
+    ROOM(rooms, a->n_nets, a->net_round);
+    ROOM(rooms, a->n_nets, a->net_slot);
+    ROOM(rooms, a->n_nets, a->new_net);
+    ROOM(rooms, a->n_nets, a->new_box);
+    ROOM(rooms, a->n_arcs, a->hurry_round);
+    ROOM(rooms, a->n_arcs, a->new_hurry);
+    ROOM(rooms, a->n_arcs, a->new_hurry_cost);
+    ROOM(rooms, a->n_cells, a->free_luts);
+    ROOM(rooms, a->n_cells, a->bound_luts);
+    ROOM(rooms, a->n_cells, a->flops);
+    ROOM(rooms, a->n_cells, a->rams);
+    return !rooms->failed;
 }
 
 void tg_anneal_free(tg_anneal *a) {
     if (!a)
         return;
-    for (int32_t i = 0; i < a->n_rooms; i++)
-        free(a->rooms[i]);
+    rooms_free(&a->rooms);
     free(a);
 }
 
@@ -98,21 +77,6 @@ static void take_cells(tg_anneal *a, const tg_design *d) {
             break;
         }
     }
-}
-
-void group_by(const int32_t *keys, size_t stride, int32_t n, int32_t n_keys, int32_t *first, int32_t *items) {
-    memset(first, 0, sizeof *first * ((size_t)n_keys + 1));
-    for (int32_t i = 0; i < n; i++)
-        if (keys[(size_t)i * stride] >= 0)
-            first[keys[(size_t)i * stride]]++;
-    for (int32_t k = 0, end = 0; k <= n_keys; k++) {
-        end += first[k];
-        first[k] = end;
-    }
-    /* From the end of each key's part, so that its start is what is left. */
-    for (int32_t i = n - 1; i >= 0; i--)
-        if (keys[(size_t)i * stride] >= 0)
-            items[--first[keys[(size_t)i * stride]]] = i;
 }
 
 static void take_pins(tg_anneal *a, const tg_design *d) {
@@ -151,7 +115,7 @@ tg_anneal *tg_anneal_new(const tg_design *d, const tg_settings *settings) {
     a->random = settings->seed * 0x9E3779B97F4A7C15u ^ 88172645463325252u;
     if (!a->random)
         a->random = 1;
-    if (!timing_prepare(a)) {
+    if (!paths_prepare(&a->paths, &a->rooms, a->arcs, d->n_arcs, a->launch_ps, d->n_nets)) {
         tg_anneal_free(a);
         return NULL;
     }

@@ -1,7 +1,4 @@
-/* Static timing of the whole design by estimated wires, and what each connection on a long path costs.
- *
- * One period for all clocks: paths between clocks count as if there was one. That is wrong for few, and never lets a path
- * grow unseen. */
+/* Static timing of the whole design (paths.h) by estimated wires, and what each connection on a long path costs. */
 #include "anneal_parts.h"
 
 #include <stdlib.h>
@@ -11,7 +8,7 @@
 static const double LEAST = 0.005, AGED = 0.85, MOST = 64;
 /* Ends of arcs on paths of at least this part of the longest one are moved more often. */
 static const double LATE = 0.97;
-static const double NEVER = -1e9, NEVER_TAKEN = 1e30;
+static const double NEVER_TAKEN = 1e30;
 
 static double tiles_between(const tg_anneal *a, int32_t from, int32_t to) {
     return abs(a->at[from].x - a->at[to].x) + abs(a->at[from].y - a->at[to].y);
@@ -19,68 +16,15 @@ static double tiles_between(const tg_anneal *a, int32_t from, int32_t to) {
 
 static bool is_wire(const tg_anneal *a, const tg_arc *arc) { return !arc->direct && a->driver[arc->net] != NOBODY; }
 
-/* Lists of arcs by net, and nets in an order in which what drives comes before what is driven. */
-bool timing_prepare(tg_anneal *a) {
-    int32_t *waits = calloc((size_t)a->n_nets, sizeof *waits);
-    if (!waits)
-        return false;
-    const size_t words = sizeof *a->arcs / sizeof a->arcs->net;
-    group_by(&a->arcs->net, words, a->n_arcs, a->n_nets, a->first_out_of, a->out_of);
-    group_by(&a->arcs->to, words, a->n_arcs, a->n_nets, a->first_into, a->into);
-    for (int32_t n = 0; n < a->n_nets; n++)
-        waits[n] = a->first_into[n + 1] - a->first_into[n];
-    a->n_ordered = 0;
-    for (int32_t n = 0; n < a->n_nets; n++)
-        if (!waits[n])
-            a->order[a->n_ordered++] = n;
-    for (int32_t i = 0; i < a->n_ordered; i++) {
-        const int32_t n = a->order[i];
-        for (int32_t j = a->first_out_of[n]; j < a->first_out_of[n + 1]; j++) {
-            const int32_t to = a->arcs[a->out_of[j]].to;
-            if (to >= 0 && !--waits[to])
-                a->order[a->n_ordered++] = to;
-        }
-    }
-    free(waits);
-    return true;
-}
-
-/* When a signal is there at the latest, forwards; and until when it may be, backwards from the longest path. */
 static void analyse(tg_anneal *a) {
     for (int32_t i = 0; i < a->n_arcs; i++) {
         const tg_arc *arc = &a->arcs[i];
-        a->delay[i] = arc->ps;
+        a->paths.delay[i] = arc->ps;
         if (is_wire(a, arc))
-            a->delay[i] += a->settings.wire_ps + a->settings.tile_ps * tiles_between(a, a->driver[arc->net], arc->cell);
+            a->paths.delay[i] +=
+                a->settings.wire_ps + a->settings.tile_ps * tiles_between(a, a->driver[arc->net], arc->cell);
     }
-    double worst = 0;
-    for (int32_t n = 0; n < a->n_nets; n++)
-        a->arrival[n] = NEVER, a->required[n] = -NEVER;
-    for (int32_t o = 0; o < a->n_ordered; o++) {
-        const int32_t n = a->order[o];
-        double at = a->launch_ps[n] >= 0 ? a->launch_ps[n] : NEVER;
-        for (int32_t j = a->first_into[n]; j < a->first_into[n + 1]; j++) {
-            const int32_t i = a->into[j];
-            const double through = a->arrival[a->arcs[i].net] + a->delay[i];
-            at = through > at ? through : at;
-        }
-        a->arrival[n] = at;
-        for (int32_t j = a->first_out_of[n]; j < a->first_out_of[n + 1]; j++) {
-            const int32_t i = a->out_of[j];
-            if (a->arcs[i].to < 0 && at + a->delay[i] > worst)
-                worst = at + a->delay[i];
-        }
-    }
-    for (int32_t o = a->n_ordered - 1; o >= 0; o--) {
-        const int32_t n = a->order[o];
-        for (int32_t j = a->first_out_of[n]; j < a->first_out_of[n + 1]; j++) {
-            const int32_t i = a->out_of[j], to = a->arcs[i].to;
-            const double until = (to < 0 ? worst : a->required[to]) - a->delay[i];
-            if (until < a->required[n])
-                a->required[n] = until;
-        }
-    }
-    a->worst_ps = worst;
+    paths_analyse(&a->paths, 0);
 }
 
 static void add_late(tg_anneal *a, int32_t cell) {
@@ -90,27 +34,28 @@ static void add_late(tg_anneal *a, int32_t cell) {
 
 void timing_weigh(tg_anneal *a) {
     analyse(a);
+    const paths_t *p = &a->paths;
     a->n_hurries = a->n_late = 0;
     for (int32_t i = 0; i < a->n_arcs; i++) {
         const tg_arc *arc = &a->arcs[i];
         const int32_t from = a->driver[arc->net];
-        const double until = arc->to < 0 ? a->worst_ps : a->required[arc->to];
-        if (!is_wire(a, arc) || from == arc->cell || a->arrival[arc->net] <= NEVER || until >= -NEVER)
+        const double until = paths_until(p, arc, p->worst_ps);
+        if (!is_wire(a, arc) || from == arc->cell || p->arrival[arc->net] <= PATHS_NEVER || until >= PATHS_ANY_TIME)
             continue;
         /* The longest path through this arc. */
-        const double takes = a->worst_ps - (until - a->delay[i] - a->arrival[arc->net]);
+        const double takes = p->worst_ps - (until - p->delay[i] - p->arrival[arc->net]);
         const double part = takes > 0 ? takes / a->settings.goal_ps : 0;
         const double squared = part * part, fourth = squared * squared;
         const double now = fourth * fourth < MOST ? fourth * fourth : MOST;
         a->weight[i] = a->weight[i] < 0 ? now : AGED * a->weight[i] + (1 - AGED) * now;
-        if (takes > LATE * a->worst_ps) {
+        if (takes > LATE * p->worst_ps) {
             add_late(a, arc->cell);
             add_late(a, from);
         }
         if (a->weight[i] < LEAST)
             continue;
         const double weight = a->settings.timing * a->weight[i], tiles = tiles_between(a, from, arc->cell);
-        const double spare_ps = (a->worst_ps > a->settings.goal_ps ? a->worst_ps : a->settings.goal_ps) - takes;
+        const double spare_ps = (p->worst_ps > a->settings.goal_ps ? p->worst_ps : a->settings.goal_ps) - takes;
         a->hurries[a->n_hurries++] =
             (hurry_t){from, arc->cell, weight, weight * tiles, tiles + spare_ps / a->settings.tile_ps};
     }
