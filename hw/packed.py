@@ -26,7 +26,7 @@ _KINDS = {
 }
 _MODES = {"LOGIC": 0, "CCU2": _anneal.CARRY, "DPRAM": _anneal.RAM, "RAMW_BLOCK": _anneal.RAM_WRITE}
 #: A place as nextpnr names it: tile, and what stands there. Of a slice: letter, LUT (K) or flip-flop, which of two.
-_SITE = re.compile(r"X(\d+)/Y(\d+)/(.+)")
+SITE = re.compile(r"X(\d+)/Y(\d+)/(.+)")
 _IN_SLICE = re.compile(r"SLICE([A-D])\.(?:K|FF)([01])")
 #: What the clock of a global net may drive without taking one of the few networks that reach logic.
 _CLOCK_PINS = {(FLIP_FLOP, "CLK"), (LUT, "WCK"), ("SIOLOGIC", "CLK"), ("IOLOGIC", "CLK")}
@@ -99,7 +99,7 @@ def read(module: Mapping[str, Any]) -> Packed:
     drivers: dict[Bit, int] = {}
     ends: dict[Bit, set[int]] = defaultdict(set)
     for i, (name, cell) in enumerate(cells.items()):
-        place = _SITE.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
+        place = SITE.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
         if place is None:
             raise ValueError(f"the cell {name} has no place")
         sites.append(place[3])

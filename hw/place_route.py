@@ -16,6 +16,8 @@ LOG = f"{NAME}.tim"
 PLACED, DELAYS, PLACED_LOG = "placed.json", "placed.sdf", "placed.tim"
 #: What it is to route: the design with other places, and the clocks, which it finds anew only while it packs.
 ANNEALED, CLOCKS = "annealed.json", "clocks.lpf"
+#: What it writes of the routed design: its delays, and the report, whose clocks are then timed again.
+ROUTED, REPORT = "routed.sdf", "report.json"
 _CLOCK = re.compile(r"^Info: Max frequency for clock +'([^']+)': [\d.]+ MHz \(\w+ at ([\d.]+) MHz\)$", re.MULTILINE)
 
 
@@ -28,7 +30,9 @@ def place_and_route(
     watch: Callable[[str], None],
     limit_s: float = math.inf,
 ) -> str:
-    """Places and routes what Yosys left in `work` into `folder`, a folder of `work`; returns what annealing changed.
+    """Places and routes what Yosys left in `work` into `folder`, a folder of `work`.
+
+    Returns what annealing changed, and which clocks are otherwise than nextpnr tells them.
 
     Parameters
     ----------
@@ -41,7 +45,7 @@ def place_and_route(
     name, *arguments = design.commands[1]
     given = [f"../{a}" if (work / a).is_file() else a for a in arguments]
     given += ["--seed", str(seed), "--timing-allow-fail"]
-    report = ["--report", "report.json", "--detailed-timing-report"]
+    report = ["--report", REPORT, "--detailed-timing-report"]
 
     def run(arguments: list[str], *more: str) -> None:
         workshop.run(name, [*arguments, *more], folder, "nextpnr.log", watch, LOG, limit_s)
@@ -51,6 +55,7 @@ def place_and_route(
         return ""
     try:
         from tickgate.hw.anneal import anneal  # compiled, and other toolchains do without
+        from tickgate.hw.retimed import retime
     except ImportError:
         raise UserError("the compiled annealing is not installed\ninstall without TICKGATE_PURE: make setup") from None
     # Without the configuration (`--textcfg` and its file), which nextpnr would write of what is not routed.
@@ -62,10 +67,11 @@ def place_and_route(
     (folder / CLOCKS).write_text("".join(f'FREQUENCY NET "{net}" {mhz} MHZ;\n' for net, mhz in clocks.items()))
     # The placer that the file names is taken, and not the one of the command line.
     given[given.index("--json") + 1] = ANNEALED
-    run(given, "--lpf", CLOCKS, "--no-pack", *report)
-    for large in (PLACED, DELAYS, ANNEALED):  # a hundred megabytes each
+    run(given, "--lpf", CLOCKS, "--no-pack", "--sdf", ROUTED, *report)
+    timed = retime(folder / ANNEALED, folder / DELAYS, folder / ROUTED, folder / REPORT)
+    for large in (PLACED, DELAYS, ANNEALED, ROUTED):  # a hundred megabytes each
         (folder / large).unlink()
-    return str(changed)
+    return f"{changed}; {timed}"
 
 
 def _clocks(log: str) -> dict[str, str]:
