@@ -306,6 +306,7 @@ def as_json(made: Build) -> dict[str, Any]:
                 "net": clock.net,
                 "target_mhz": round(clock.target_hz / 1e6, 3),
                 "fmax_mhz": round(clock.fmax_hz / 1e6, 2),
+                "told_by_nextpnr_mhz": round((clock.told_hz or clock.fmax_hz) / 1e6, 2),
                 "met": clock.met,
                 "seeds_mhz": _of_seeds(made.results, clock.name),
             }

@@ -20,6 +20,8 @@ PLACED, DELAYS, PLACED_LOG = "placed.json", "placed.sdf", "placed.tim"
 ANNEALED, CLOCKS = "annealed.json", "clocks.lpf"
 #: What it is to route before the rest is routed here, and what it made of that.
 SKELETON, BEGUN, BEGUN_LOG = "skeleton.json", "begun.json", "begun.tim"
+#: What it writes of the routed design: its delays, and the report, whose clocks are then timed again.
+ROUTED, REPORT = "routed.sdf", "report.json"
 _CLOCK = re.compile(r"^Info: Max frequency for clock +'([^']+)': [\d.]+ MHz \(\w+ at ([\d.]+) MHz\)$", re.MULTILINE)
 
 
@@ -32,7 +34,9 @@ def place_and_route(
     watch: Callable[[str], None],
     limit_s: float = math.inf,
 ) -> str:
-    """Places and routes what Yosys left in `work` into `folder`, a folder of `work`; returns what was done in between.
+    """Places and routes what Yosys left in `work` into `folder`, a folder of `work`.
+
+    Returns what was done between nextpnr's runs, and which clocks are otherwise than it tells them.
 
     Parameters
     ----------
@@ -45,7 +49,7 @@ def place_and_route(
     name, *arguments = design.commands[1]
     given = [f"../{a}" if (work / a).is_file() else a for a in arguments]
     given += ["--seed", str(seed), "--timing-allow-fail"]
-    report = ["--report", "report.json", "--detailed-timing-report"]
+    report = ["--report", REPORT, "--detailed-timing-report"]
 
     def run(arguments: list[str], *more: str) -> None:
         workshop.run(name, [*arguments, *more], folder, "nextpnr.log", watch, LOG, limit_s)
@@ -56,36 +60,41 @@ def place_and_route(
     try:
         from tickgate.hw import chip, route, skeleton  # compiled, and other toolchains do without
         from tickgate.hw.anneal import anneal
+        from tickgate.hw.retimed import retime
     except ImportError:
         said = "the compiled annealing and router are not installed\ninstall without TICKGATE_PURE: make setup"
         raise UserError(said) from None
-    # Without the configuration (`--textcfg` and its file), which nextpnr would write of what is not routed.
-    config = given.index("--textcfg")
-    run([*given[:config], *given[config + 2 :]], "--no-route", "--write", PLACED, "--sdf", DELAYS)
+    run(_no_configuration(given), "--no-route", "--write", PLACED, "--sdf", DELAYS)
     clocks = _clocks((folder / LOG).rename(folder / PLACED_LOG).read_text())
     period_ns = 1e3 / max(map(float, clocks.values()))
     annealed = anneal(folder / PLACED, folder / DELAYS, seed, period_ns, watch)
+
     (folder / CLOCKS).write_text("".join(f'FREQUENCY NET "{net}" {mhz} MHZ;\n' for net, mhz in clocks.items()))
     # The placer that the file names is taken, and not the one of the command line.
     again = [*given, "--lpf", CLOCKS, "--no-pack"]
     source = again.index("--json") + 1
-
     again[source] = SKELETON
     _write(skeleton.of(annealed.design, skeleton.nets(annealed.module)), folder / SKELETON)
-    config = again.index("--textcfg")
-    run([*again[:config], *again[config + 2 :]], "--write", BEGUN)
+    run(_no_configuration(again), "--write", BEGUN)
     (folder / LOG).rename(folder / BEGUN_LOG)
+
     database, speed = chip.find(given)
-    routed = route.route(
-        annealed, json.loads((folder / BEGUN).read_text()), chip.Chip(database.read_bytes()), speed, period_ns, watch
-    )
+    begun = json.loads((folder / BEGUN).read_text())
+    routed = route.route(annealed, begun, chip.Chip(database.read_bytes()), speed, period_ns, watch)
 
     again[source] = ANNEALED
     _write(annealed.design, folder / ANNEALED)
-    run(again, *report)
-    for large in (PLACED, DELAYS, SKELETON, BEGUN, ANNEALED):  # a hundred megabytes each
+    run(again, "--sdf", ROUTED, *report)
+    timed = retime(folder / ANNEALED, folder / DELAYS, folder / ROUTED, folder / REPORT)
+    for large in (PLACED, DELAYS, SKELETON, BEGUN, ANNEALED, ROUTED):  # a hundred megabytes each
         (folder / large).unlink()
-    return f"{annealed}; {routed}"
+    return f"{annealed}; {routed}; {timed}"
+
+
+def _no_configuration(arguments: list[str]) -> list[str]:
+    """Without `--textcfg` and its file, which nextpnr would write of what is not routed."""
+    config = arguments.index("--textcfg")
+    return arguments[:config] + arguments[config + 2 :]
 
 
 def _write(design: Mapping[str, Any], path: Path) -> None:

@@ -15,6 +15,8 @@ from tickgate.hw.fits import refuse_larger
 from tickgate.hw.hierarchy import Hierarchy
 
 ASYNC = "<async>"
+#: Where a corrected clock of nextpnr's report keeps nextpnr's own figure (`hw.retimed`).
+TOLD = "told_by_nextpnr"
 
 _GLOBAL = re.compile(r"^\$glbnet\$|_\$glb_clk$|\$glb_clk$|\$SB_IO_IN|\$TRELLIS_IO_IN")
 _CROSSING = re.compile(r"^Info: Max delay (\S+(?: \S+)?)\s+-> (\S+(?: \S+)?)\s*: +(\d+(?:\.\d+)?) ns$", re.MULTILINE)
@@ -55,12 +57,14 @@ class Clock:
     Members
     -------
     name: the board's name of it, or that of its net. target_hz: what it has to meet. fmax_hz: what it meets.
+    told_hz: what nextpnr tells instead, None where that is the same (`hw.retimed`).
     """
 
     name: str
     net: str
     target_hz: float
     fmax_hz: float
+    told_hz: float | None = None
 
     @property
     def met(self) -> bool:
@@ -235,7 +239,8 @@ def read(seed: int, folder: Path, known: Mapping[str, int], hierarchy: Hierarchy
     for net, figures in report["fmax"].items():
         name = names[net]
         target_hz = max(figures["constraint"] * 1e6, known.get(name, 0))
-        clocks.append(Clock(name, net, target_hz, figures["achieved"] * 1e6))
+        told_hz = figures[TOLD] * 1e6 if TOLD in figures else None
+        clocks.append(Clock(name, net, target_hz, figures["achieved"] * 1e6, told_hz))
     by_net = {clock.net: clock for clock in clocks}
     paths: dict[str, LongestPath] = {}
     for net, hops in own_paths(report).items():

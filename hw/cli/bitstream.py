@@ -120,6 +120,8 @@ def _print(board: Board, report: dict[str, Any], folder: Path) -> None:
         )
     console = Console()
     console.print(table)
+    if again := bitstream_report.timed_again(report):
+        console.print(again, markup=False, highlight=False)
     for path in report["critical_paths"]:
         console.print(f"{path['clock']}: {path['words']}", markup=False, highlight=False)
     if report["latency"]:

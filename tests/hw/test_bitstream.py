@@ -73,6 +73,8 @@ def run_nextpnr_ice40(arguments):
     for delay in (99.0, plan["crossing_ns"]):
         log.write("Info: Max delay posedge rx -> posedge clk_sync: {{:.2f}} ns\\n".format(delay))
     fmax = {{"clk_sync": {{"achieved": plan["mhz"][seed], "constraint": 100}}}}
+    if "told" in plan:
+        fmax["clk_sync"]["told_by_nextpnr"] = plan["told"][seed]
     if not plan.get("no_clock"):
         fmax["rx"] = {{"achieved": 50.0, "constraint": 25}}
     end = {{"cell": "stage.o_SB_DFF_Q"}}
@@ -245,6 +247,22 @@ def test_report_tells_clocks_seeds_parts_and_files(bench):
     assert report["on_silicon"] is False
     page = bitstream_report.render(report)
     assert "<svg" in page and "not run on silicon" in page and "0x000000000000feed" in page
+
+
+def test_seed_is_chosen_by_the_true_clock_and_both_figures_are_told(bench, monkeypatch, capsys):
+    bench.plan |= {"mhz": {"1": 104.0, "2": 103.0}, "told": {"1": 98.0, "2": 99.0}}
+    made = bench.build()
+    report = bitstream.as_json(made)
+    assert made.best.seed == 1 and made.best.met and made.faults == ()
+    clock, other = report["clocks"]
+    assert (clock["fmax_mhz"], clock["told_by_nextpnr_mhz"], clock["seeds_mhz"]) == (104.0, 98.0, [104.0, 103.0])
+    assert other["fmax_mhz"] == other["told_by_nextpnr_mhz"]
+    said = "Timed again: sync 104.00 MHz (nextpnr: 98.00). Of a design that it has read back, nextpnr counts 43 ps"
+    assert said in bitstream_report.render(report)
+    monkeypatch.setitem(bitstream.build.__kwdefaults__, "make_design", bench.design)
+    monkeypatch.setitem(BOARDS, "hx8k_b_evn", BOARD)
+    assert main(["bitstream", "hx8k_b_evn", "-o", str(bench.folder / "out"), "--seeds", "2"]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_command_prints_the_report_and_writes_it(bench, monkeypatch, capsys):

