@@ -35,7 +35,7 @@ demo: setup
 test: setup $(S)/dev $(COMPILED)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not soak" $(PYTEST)
 
-## test-asan: run the tests of the ports and of the annealing with their C code under AddressSanitizer and UBSan
+## test-asan: run the tests of the ports, the annealing and the router with their C code under AddressSanitizer and UBSan
 .PHONY: test-asan
 PRELOADED = $$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)
 # -S: the editable installation in .venv would be found before the sanitized one.
@@ -46,7 +46,7 @@ test-asan: setup $(S)/dev
 	  --config-settings=build-dir=build/asan/build --config-settings=cmake.define.TICKGATE_SANITIZE=address,undefined .
 	@LD_PRELOAD="$(PRELOADED)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
 	  $(BIN)/python -S -c '$(ALONE)' -q -p no:cacheprovider tests/drivers/test_port.py tests/drivers/test_xdp.py \
-	  tests/drivers/test_faults.py tests/hw/test_anneal.py $(PYTEST)
+	  tests/drivers/test_faults.py tests/hw/test_anneal.py tests/hw/test_route.py $(PYTEST)
 
 ## sim: run the cocotb benches (STAGE=book for one, WAVES=1, FULL=1, SEED=7)
 .PHONY: sim

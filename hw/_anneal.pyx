@@ -4,6 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 import numpy as np
 
+from tickgate.hw.indices import check
+
 
 cdef extern from "anneal.h" nogil:
     enum:
@@ -81,12 +83,6 @@ cdef dict _told(const tg_sweep *s):
             "crowding": s.crowding}
 
 
-def _check(name, values, low, high):
-    """Indices that C follows without a look: a wrong one is an error here and not a fault there."""
-    if values.size and not (low <= values.min() and values.max() < high):
-        raise ValueError(f"{name} must be from {low} to {high - 1}, not {values.min()} to {values.max()}")
-
-
 cdef class Anneal:
     """A placed design that is annealed.
 
@@ -122,16 +118,16 @@ cdef class Anneal:
                              f"not of {cells.shape[1]}, {pins.shape[1]} and {arcs.shape[1]}")
         if not len(cells) or not nets or not logic.size or chained.shape != logic.shape or len(launch_ps) != nets:
             raise ValueError("a design has cells, nets and tiles, with a chain for each tile and a launch for each net")
-        _check("a column", cells[:, 1], 0, width)
-        _check("a row", cells[:, 2], 0, height)
-        _check("a place in a tile", cells[:, 3], 0, 8)
-        _check("a mate", cells[:, 8], -1, len(cells))
-        _check("a pin's cell", pins[:, 0], 0, len(cells))
-        _check("a pin's net", pins[:, 1], 0, nets)
-        _check("an arc's net", arcs[:, 0], 0, nets)
-        _check("an arc's cell", arcs[:, 1], 0, len(cells))
-        _check("an arc's end", arcs[:, 2], -1, nets)
-        _check("a driver", driver, -1, len(cells))
+        check("a column", cells[:, 1], 0, width)
+        check("a row", cells[:, 2], 0, height)
+        check("a place in a tile", cells[:, 3], 0, 8)
+        check("a mate", cells[:, 8], -1, len(cells))
+        check("a pin's cell", pins[:, 0], 0, len(cells))
+        check("a pin's net", pins[:, 1], 0, nets)
+        check("an arc's net", arcs[:, 0], 0, nets)
+        check("an arc's cell", arcs[:, 1], 0, len(cells))
+        check("an arc's end", arcs[:, 2], -1, nets)
+        check("a driver", driver, -1, len(cells))
         if np.any(chained[:, -1]):
             raise ValueError("a carry chain ends at the last column")
         if len(np.unique(pins[:, 1])) != nets:

@@ -5,7 +5,6 @@ import numpy as np
 EDGE: np.dtype
 NET: tuple[str, ...]
 FIXED_WIRE: tuple[str, ...]
-ARC: tuple[str, ...]
 
 class Round(TypedDict):
     wires: int

@@ -4,6 +4,9 @@ from libc.stdint cimport int32_t, int64_t, uint16_t
 
 import numpy as np
 
+from tickgate.hw._anneal import ARC
+from tickgate.hw.indices import check, check_parts
+
 
 cdef extern from "route.h" nogil:
     ctypedef struct tg_edge:
@@ -25,8 +28,8 @@ cdef extern from "route.h" nogil:
         pass
 
     ctypedef struct tg_problem:
-        int32_t width, height
-        int32_t n_wires, n_edges, n_names, n_nets, n_sinks, n_fixed, n_arcs, n_timed, n_targets
+        int32_t width
+        int32_t n_wires, n_names, n_nets, n_sinks, n_arcs, n_timed, n_targets
         const int32_t *first_edge
         const tg_edge *edges
         const int32_t *tile
@@ -62,25 +65,10 @@ cdef extern from "route.h" nogil:
     double tg_router_sink_ps(const tg_router *r, int32_t sink)
 
 
-#: An edge, as C has it; columns of a net, of a wire that a net has from before, and of an arc, that `Router` takes.
+#: An edge, as C has it; columns of a net, and of a wire that a net has from before, that `Router` takes.
 EDGE = np.dtype([("to", np.int32), ("ps", np.uint16), ("fanout_ps", np.uint16)])
 NET = ("source", "first_sink", "end_sink", "first_fixed", "end_fixed")
 FIXED_WIRE = ("wire", "from", "edge")
-ARC = ("net", "cell", "to", "ps", "direct")
-
-
-def _check(name, values, low, high):
-    """Indices that C follows without a look: a wrong one is an error here and not a fault there."""
-    if values.size and not (low <= values.min() and values.max() < high):
-        raise ValueError(f"{name} must be from {low} to {high - 1}, not {values.min()} to {values.max()}")
-
-
-def _check_parts(name, first, end, n):
-    """Parts of a list: from first to before end."""
-    _check(name, first, 0, n + 1)
-    _check(name, end, 0, n + 1)
-    if np.any(first > end):
-        raise ValueError(f"{name} must not end before it begins")
 
 
 cdef const int32_t *_words(array) except? NULL:
@@ -101,7 +89,7 @@ cdef class Router:
     reach: int16, of each wire the columns (first, last) and rows (first, last) of the tiles in which pips leave it.
     nets: int32, a row of `NET` each. sinks: int32, wires. fixed: int32, a row of `FIXED_WIRE` each; in a net, a wire comes
         behind the one that it is reached from.
-    arcs: int32, a row of `ARC` each, of other nets. sinks_of: int32, of each arc the sinks it is timed by: first, end.
+    arcs: int32, a row of `_anneal.ARC` each, of other nets. sinks_of: int32, of each arc the sinks it is timed by: first, end.
     launch_ps: int32 of each of their nets: time from clock to output, or -1 where it is no register.
     targets: int32, wires of one tile in the middle of the logic, at which connections end.
 
@@ -126,31 +114,32 @@ cdef class Router:
             raise ValueError(f"rows of {len(NET)}, {len(FIXED_WIRE)}, {len(ARC)} and 4 are wanted")
         if not wires or not len(nets) or not len(sinks) or not len(launch_ps) or not len(edges) or not len(targets):
             raise ValueError("a problem has wires, edges, nets, sinks, targets and nets with times")
-        if len(reach) != wires or len(first_edge) != wires + 1 or len(name) != wires or sinks_of.shape != (len(arcs), 2):
+        if len(first_edge) != wires + 1 or len(name) != wires or sinks_of.shape != (len(arcs), 2):
             raise ValueError("every wire has edges and a name, and every arc its sinks")
         if first_edge[0] != 0 or first_edge[-1] != len(edges) or np.any(np.diff(first_edge) < 0):
             raise ValueError("edges must be those of the first wire, then of the second, and so on")
         if width < 1:
             raise ValueError("a device has columns")
-        _check("an edge's end", edges["to"], 0, wires)
-        _check("a tile", tile, 0, 1 << 24)
-        _check("a name", name, 0, 1 << 24)
-        _check("a source", nets[:, 0], 0, wires)
-        _check_parts("a net's sinks", nets[:, 1], nets[:, 2], len(sinks))
-        _check_parts("a net's fixed wires", nets[:, 3], nets[:, 4], len(fixed))
-        _check("a sink", sinks, 0, wires)
-        _check("a fixed wire", fixed[:, :2], 0, wires)
-        _check("a fixed wire's edge", fixed[:, 2], 0, len(edges))
-        _check("an arc's net", arcs[:, 0], 0, len(launch_ps))
-        _check("an arc's end", arcs[:, 2], -1, len(launch_ps))
-        _check_parts("an arc's sinks", sinks_of[:, 0], sinks_of[:, 1], len(sinks))
-        _check("a target", targets, 0, wires)
+        check("an edge's end", edges["to"], 0, wires)
+        check("a tile", tile, 0, 1 << 24)
+        check("a name", name, 0, 1 << 24)
+        check("a source", nets[:, 0], 0, wires)
+        check_parts("a net's sinks", nets[:, 1], nets[:, 2], len(sinks))
+        check_parts("a net's fixed wires", nets[:, 3], nets[:, 4], len(fixed))
+        check("a sink", sinks, 0, wires)
+        check("a fixed wire", fixed[:, :2], 0, wires)
+        check("a fixed wire's edge", fixed[:, 2], 0, len(edges))
+        check("an arc's net", arcs[:, 0], 0, len(launch_ps))
+        check("an arc's end", arcs[:, 2], -1, len(launch_ps))
+        check_parts("an arc's sinks", sinks_of[:, 0], sinks_of[:, 1], len(sinks))
+        check("a target", targets, 0, wires)
+        if len(np.unique(tile[targets])) != 1:
+            raise ValueError("targets must be wires of one tile")
         edges, reach = np.ascontiguousarray(edges), np.ascontiguousarray(reach)
         self.kept = (first_edge, edges, tile, name, reach, nets, sinks, fixed, arcs, sinks_of, launch_ps, targets)
         cdef tg_problem *p = &self.problem
-        p.width, p.height = width, int(tile.max()) // width + 1
-        p.n_wires, p.n_edges, p.n_names = wires, len(edges), int(name.max()) + 1
-        p.n_nets, p.n_sinks, p.n_fixed = len(nets), len(sinks), len(fixed)
+        p.width, p.n_wires, p.n_names = width, wires, int(name.max()) + 1
+        p.n_nets, p.n_sinks = len(nets), len(sinks)
         p.n_arcs, p.n_timed, p.n_targets = len(arcs), len(launch_ps), len(targets)
         p.first_edge, p.tile, p.name = _words(first_edge), _words(tile), _words(name)
         cdef const int32_t[::1] edge_words = edges.view(np.int32)

@@ -46,7 +46,12 @@ FIXED, PAIRS, ANY = range(3)
 #: Slices of a tile.
 SLICES = 4
 
+#: What an edge can say.
+_MOST_PS = np.iinfo(EDGE["ps"]).max
+
 _DEVICE = re.compile(r"--(?:um-|um5g-|)(\d+k)")
+#: Devices that are larger ones by another name.
+_SAME_CHIP = {"12k": "25k"}
 #: What nextpnr calls the speed grades, in the order of the database; the last one is that of all 5G devices.
 _SPEEDS = ("6", "7", "8")
 _SPEED_5G = 3
@@ -63,7 +68,8 @@ def find(arguments: Sequence[str]) -> tuple[Path, int]:
     device = next(m for m in map(_DEVICE.fullmatch, arguments) if m)
     package = importlib.util.find_spec(tools.TOOLS["nextpnr-ecp5"].module)
     assert package is not None and package.submodule_search_locations
-    path = Path(next(iter(package.submodule_search_locations))) / "share" / "ecp5" / f"chipdb-{device[1]}.bin"
+    size = _SAME_CHIP.get(device[1], device[1])
+    path = Path(next(iter(package.submodule_search_locations))) / "share" / "ecp5" / f"chipdb-{size}.bin"
     speed = arguments[arguments.index("--speed") + 1]
     return path, _SPEED_5G if "5g" in device[0] else _SPEEDS.index(speed)
 
@@ -132,6 +138,12 @@ class Chip:
     def _all(self, name: str, kind: np.dtype) -> np.ndarray:
         return self._at(self._lists[name][0], kind, self._lists[name][1])
 
+    def _text(self, where: int) -> str:
+        end = self._bytes.find(b"\0", where)
+        if where < 0 or end < 0:
+            raise DatabaseError(f"there is no name at {where}")
+        return self._bytes[where:end].decode()
+
     def _read_types(self) -> list[_Type]:
         where, n = self._lists["types"]
         self.names: list[str] = []
@@ -151,8 +163,7 @@ class Chip:
                     strict=True,
                 )
             ):
-                text = self._bytes[name_at : self._bytes.index(b"\0", name_at)].decode()
-                name[w] = numbers.setdefault(text, len(numbers))
+                name[w] = numbers.setdefault(self._text(name_at), len(numbers))
                 down.append(self._at(down_at, _DOWN, n_down))
             types.append(_Type(name, self._at(pips_at, _PIP, n_pips), down))
         self.names = list(numbers)
@@ -259,6 +270,8 @@ class Chip:
         edges = np.empty(int(passed[-1]), EDGE)
         pip = pip[kept]
         edges["to"] = to[kept]
+        if delays["most"].max() > _MOST_PS or delays["most_fanout"].max() > _MOST_PS or delays["most"].min() < 0:
+            raise DatabaseError(f"delays of pips must be from 0 to {_MOST_PS} ps")
         delay = delays[self._pips["delay"][pip]]
         edges["ps"], edges["fanout_ps"] = delay["most"], delay["most_fanout"]
         return Graph(passed[behind].astype(np.int32), edges, pip)

@@ -80,7 +80,10 @@ def place_and_route(
 
     database, speed = chip.find(given)
     begun = json.loads((folder / BEGUN).read_text())
-    routed = route.route(annealed, begun, chip.Chip(database.read_bytes()), speed, period_ns, watch)
+    try:
+        routed = str(route.route(annealed, begun, chip.Chip(database.read_bytes()), speed, period_ns, watch))
+    except chip.DatabaseError as e:
+        routed = f"left to nextpnr: {e}"
 
     again[source] = ANNEALED
     _write(annealed.design, folder / ANNEALED)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from tickgate.hw import sdf
 from tickgate.hw.flip_flops import FLIP_FLOP, Cell, parameters_of
-from tickgate.hw.packed import BLOCK_RAM, LUT, SITE
+from tickgate.hw.packed import BLOCK_RAM, LUT, SITE, top_of
 from tickgate.hw.placed import TOLD
 from tickgate.hw.sdf import Pin, Sdf
 
@@ -208,7 +208,7 @@ def correct(report: dict[str, Any], module: Mapping[str, Any], before: Sdf, rout
     nets = {
         drivers[net["bits"][0]]: (name, net["attributes"]["src"].split("|") if "src" in net["attributes"] else [])
         for name, net in module["netnames"].items()
-        if net["bits"][0] in drivers
+        if net["bits"] and net["bits"][0] in drivers
     }
     clocks = {name: driver for driver, (name, _) in nets.items() if name in report["fmax"]}
     as_told, as_is = Analysis(cells, routed), Analysis(cells, corrected(cells, before, routed))
@@ -263,7 +263,7 @@ def retime(annealed: Path, before: Path, routed: Path, report: Path) -> Retimed:
     ----------
     before: delays (SDF) that nextpnr told of the design that it had packed. routed: those of the routed one.
     """
-    (module,) = (m for m in json.loads(annealed.read_text())["modules"].values() if "top" in m["attributes"])
+    module = top_of(json.loads(annealed.read_text()))
     with open(before) as first, open(routed) as last:
         told = json.loads(report.read_text())
         done = correct(told, module, sdf.read(first), sdf.read(last))

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tickgate.hw import skeleton
-from tickgate.hw._route import ARC, FIXED_WIRE, NET, Router
+from tickgate.hw._anneal import ARC
+from tickgate.hw._route import FIXED_WIRE, NET, Router
 from tickgate.hw.anneal import TILE_PS, WIRE_PS, Annealed
 from tickgate.hw.chip import ANY, FIXED, PAIRS, SLICES, Chip, DatabaseError, Graph
 from tickgate.hw.flip_flops import parameters_of
@@ -50,8 +51,8 @@ class Routed:
 
     Members
     -------
-    shared, unreached: wires that several nets want, and pins without a way. path_ns: the longest path.
-    wires_ps: what the way to each pin takes.
+    shared, unreached: wires that several nets want, and pins without a way. rounds: how many it took. path_ns: the
+    longest path. wires_ps: what the way to each pin takes.
     """
 
     shared: int
@@ -74,7 +75,12 @@ class Routed:
 
 @dataclass(frozen=True)
 class Problem:
-    """A design and a device, as `Router` takes them. bits: of its nets, in turn. pins: of its sinks, in turn."""
+    """A design and a device.
+
+    Members
+    -------
+    bits: of its nets, in turn. pins: of its sinks, in turn. graph and all others: as `Router` takes them.
+    """
 
     graph: Graph
     bits: tuple[int, ...]
@@ -164,6 +170,8 @@ class Before:
                 continue
             pips = [(chip.wire_named(wire), pip) for wire, pip in zip(words[::3], words[1::3], strict=True)]
             if "1" not in str(net["attributes"].get("ECP5_IS_GLOBAL", "")):
+                if name not in bits:
+                    raise DatabaseError(f"the net {name} is none of the design")
                 bit = bits[name]
                 self.source[bit] = next(wire for wire, pip in pips if not pip)
                 if bit in wanted and not wanted[bit].ends_elsewhere:
@@ -193,10 +201,13 @@ def prepare(annealed: Annealed, wanted: Mapping[int, skeleton.Net], before: Befo
     places = {name: SITE.fullmatch(cell["attributes"]["BEL"]) for name, cell in cells.items() if cell["type"] in KNOWN}
 
     def wire(pin: tuple[str, str]) -> int:
-        place = places[pin[0]]
+        place = places.get(pin[0])
         if place is None:
             raise DatabaseError(f"{pin[0]} has no place")
-        return chip.wire(int(place[1]), int(place[2]), wire_of_pin(place[3], pin[1]))
+        try:
+            return chip.wire(int(place[1]), int(place[2]), wire_of_pin(place[3], pin[1]))
+        except KeyError:
+            raise DatabaseError(f"there is no pin {pin[1]} at {place[0]}") from None
 
     nets: list[tuple[int, ...]] = []
     pins: list[skeleton.Pin] = []
@@ -276,9 +287,7 @@ def _write(module: Mapping[str, Any], problem: Problem, before: Before, chip: Ch
     of_wire, of_edge = wires.tolist(), edges.tolist()
     pips = problem.graph.pip[edges].tolist()
     for i, bit in enumerate(problem.bits):
-        begun = {step.wire for step in before.ways.get(bit, ())}
-        if begun:
-            begun.add(before.source[bit])
+        begun = {before.source[bit], *(step.wire for step in before.ways[bit])} if bit in before.ways else set()
         words = []
         for at in range(first[i], first[i + 1]):
             wire = of_wire[at]

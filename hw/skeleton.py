@@ -18,6 +18,9 @@ from tickgate.hw.packed import BLOCK_RAM, LUT, NOTHING, RAM_WRITE_PORT, global_b
 #: Cells whose pins are known (`tickgate.hw.pins`).
 KNOWN = (LUT, FLIP_FLOP, RAM_WRITE_PORT, BLOCK_RAM, "MULT18X18D")
 
+#: Pins that flip-flops of a slice or a tile share: some of them alone would not be as the tile demands.
+_SHARED_PINS = ("CLK", "LSR", "CE", "WCK", "WRE")
+
 #: A pin: cell and port.
 Pin = tuple[str, str]
 
@@ -44,7 +47,10 @@ class Net:
 
 
 def nets(module: Mapping[str, Any]) -> dict[int, Net]:
-    """The nets with ends at known cells that are not global, by their bits."""
+    """The nets that are routed here, by their bits: those with ends at known cells that are not global.
+
+    One that an unknown cell drives to pins that flip-flops share is left to nextpnr altogether.
+    """
     cells: Mapping[str, Cell] = module["cells"]
     is_global = global_bits(module)
     drivers: dict[int, Pin] = {}
@@ -61,8 +67,8 @@ def nets(module: Mapping[str, Any]) -> dict[int, Net]:
     found = {}
     for bit, driver in drivers.items():
         known = tuple(pin for pin in ends[bit] if cells[pin[0]]["type"] in KNOWN)
-        if known:
-            driven_elsewhere = cells[driver[0]]["type"] not in KNOWN
+        driven_elsewhere = cells[driver[0]]["type"] not in KNOWN
+        if known and not (driven_elsewhere and any(port in _SHARED_PINS for _, port in known)):
             found[bit] = Net(driver, known, driven_elsewhere, len(known) < len(ends[bit]))
     return found
 
@@ -75,7 +81,6 @@ def of(design: Mapping[str, Any], routed: Mapping[int, Net]) -> dict[str, Any]:
     made = copy.deepcopy(dict(design))
     module = top_of(made)
     cells = module["cells"]
-    is_global = global_bits(module)
     cut = {bit for bit, net in routed.items() if not net.elsewhere}
     first = {(*net.ends[0], bit) for bit, net in routed.items() if net.driven_elsewhere}
     for name, cell in cells.items():
@@ -84,7 +89,7 @@ def of(design: Mapping[str, Any], routed: Mapping[int, Net]) -> dict[str, Any]:
             if cell["port_directions"][port] == "output":
                 bits[:] = [NOTHING if bit in cut else bit for bit in bits]
             elif is_known:
-                bits[:] = [bit if bit in is_global or (name, port, bit) in first else NOTHING for bit in bits]
+                bits[:] = [bit if bit not in routed or (name, port, bit) in first else NOTHING for bit in bits]
     kept = {bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits}
     module["netnames"] = {name: net for name, net in module["netnames"].items() if kept & set(net["bits"])}
     return made

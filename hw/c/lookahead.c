@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* Beyond the table: each tile takes so long. What is in no table takes NEAR_PS and this, by the tiles between. */
+/* Beyond the table each tile takes so long, and for wires that are in no table every one between. */
 static const float FAR_PS = 34, COST_OF_PS = 1.4f, UNKNOWN = 1e9f;
 
 typedef struct {

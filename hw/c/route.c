@@ -34,7 +34,7 @@ static void find_boxes(tg_router *r) {
             float cost;
             lookahead(r, of->source, column_of(r, wire), row_of(r, wire), &r->sinks[s].least_ps, &cost);
             const int32_t tiles = abs(column_of(r, wire) - x) + abs(row_of(r, wire) - y);
-            r->sinks[s].ps = (float)(r->manner.wire_ps + r->manner.tile_ps * tiles);
+            r->sinks[s].ps = r->sinks[s].estimate_ps = (float)(r->manner.wire_ps + r->manner.tile_ps * tiles);
         }
     }
 }

@@ -41,8 +41,8 @@ typedef struct {
 } tg_area;
 
 typedef struct {
-    int32_t width, height; /* in tiles */
-    int32_t n_wires, n_edges, n_names, n_nets, n_sinks, n_fixed, n_arcs, n_timed, n_targets;
+    int32_t width; /* in tiles */
+    int32_t n_wires, n_names, n_nets, n_sinks, n_arcs, n_timed, n_targets;
     const int32_t *first_edge; /* of each wire, and behind the last one */
     const tg_edge *edges;
     const int32_t *tile, *name; /* of each wire; wires of one name are alike in every tile */
@@ -53,7 +53,7 @@ typedef struct {
     const tg_arc *arcs; /* its nets are others than those above */
     const tg_arc_sinks *sinks_of;
     const int32_t *launch_ps;
-    const int32_t *targets; /* wires of one tile in the middle of logic, at which connections end: to learn costs from */
+    const int32_t *targets; /* wires of one tile in the middle of logic, at which connections end: costs are learned there */
 } tg_problem;
 
 /* goal_ps: what paths are to take. wire_ps, tile_ps: what a wire takes before it has a way, and more for each tile.
@@ -88,7 +88,7 @@ bool tg_router_round(tg_router *r, const tg_turn *turn, tg_round *told);
 /* How many wires a net has; its wires, and the edge that each one is reached by, -1 for its source; what is nearer to the source comes first. */
 int32_t tg_router_size(const tg_router *r, int32_t net);
 void tg_router_tree(const tg_router *r, int32_t net, int32_t *wires, int32_t *edges);
-/* What a sink's wire takes, in picoseconds. */
+/* What a sink's wire takes, in picoseconds; an estimate where it is not reached. */
 double tg_router_sink_ps(const tg_router *r, int32_t sink);
 
 #endif

@@ -25,12 +25,12 @@ typedef struct {
 } way_t;
 
 typedef struct {
-    float ps, least_ps; /* of its wire: now, and where nothing else is */
+    float ps, least_ps, estimate_ps; /* of its wire: now, where nothing else is, and while it is not reached */
     float late;         /* what the longest path through it has of what it may take: 1 for all, more than 1 for more */
     float hurry;        /* that, from 0 to less than 1 */
 } sink_t;
 
-/* The best way to a wire in the search of round `seen`. */
+/* The best way to a wire in the search with the number `seen`. */
 typedef struct {
     float cost, ps;
     int32_t from, edge, seen;

@@ -13,6 +13,7 @@ enum { WIDER = 8, ANYWHERE = 1000 };
 typedef struct {
     int32_t net, wire, x, y;
     float hurry, sharing, hop_ps, ahead;
+    bool all; /* of the tree, to start from */
     tg_area area;
 } aim_t;
 
@@ -35,7 +36,7 @@ static void reach(tg_router *r, const aim_t *aim, int32_t wire, float cost, floa
 /* Every wire of the tree is a place to start from, at what it takes to get there. */
 static void start(tg_router *r, const aim_t *aim) {
     const way_t *way = &r->ways[aim->net];
-    if (way->n > MANY && aim->hurry <= IN_NO_HURRY) {
+    if (!aim->all && way->n > MANY && aim->hurry <= IN_NO_HURRY) {
         const tg_area near = {(int16_t)(aim->x - NEAR), (int16_t)(aim->x + NEAR), (int16_t)(aim->y - NEAR),
                              (int16_t)(aim->y + NEAR)};
         int32_t found = 0;
@@ -108,6 +109,7 @@ bool search_way(tg_router *r, int32_t net, int32_t sink, double sharing) {
     const int32_t margins[] = {way->margin, way->margin + WIDER, ANYWHERE};
     for (int32_t i = 0; i < 3 && !r->failed; i++) {
         const int32_t m = margins[i];
+        aim.all = i > 0;
         aim.area = (tg_area){(int16_t)(way->box.x0 - m), (int16_t)(way->box.x1 + m), (int16_t)(way->box.y0 - m),
                             (int16_t)(way->box.y1 + m)};
         if (search_within(r, &aim)) {

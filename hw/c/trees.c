@@ -99,6 +99,8 @@ void tree_prune(tg_router *r, int32_t net, bool all) {
 void tree_measure(tg_router *r, int32_t net) {
     const way_t *way = &r->ways[net];
     const tg_net *of = &r->given.nets[net];
+    for (int32_t s = of->first_sink; s < of->end_sink; s++)
+        r->arrives[r->given.sinks[s]] = NONE;
     for (int32_t i = 0; i < way->n; i++)
         r->leaves[way->branches[i].wire] = 0;
     for (int32_t i = 0; i < way->n; i++)
@@ -110,5 +112,5 @@ void tree_measure(tg_router *r, int32_t net) {
         r->arrives[b->wire] = e ? r->arrives[b->from] + (float)e->ps + (float)(e->fanout_ps * r->leaves[b->from]) : 0;
     }
     for (int32_t s = of->first_sink; s < of->end_sink; s++)
-        r->sinks[s].ps = r->arrives[r->given.sinks[s]];
+        r->sinks[s].ps = r->arrives[r->given.sinks[s]] >= 0 ? r->arrives[r->given.sinks[s]] : r->sinks[s].estimate_ps;
 }

@@ -142,7 +142,7 @@ def test_clock_of_an_annealed_design_is_told_too_low_and_corrected(tmp_path, syn
         said = place_route.place_and_route(design, tmp_path, folder, 1, workshop, lambda line: None)
     module, before, *times, done = seen
     assert not list(folder.glob("*.sdf")) and not list(folder.glob("annealed*")) and (folder / "top.config").is_file()
-    assert said.startswith("wire ") and said.endswith(f"; {done}")
+    assert "; routed in " in said and said.startswith("wire ") and said.endswith(f"; {done}")
     # Which half a carry cell is, by its place: the times from before the file say so, those from behind it do not.
     halves = [Counter(), Counter()]
     for name, cell in module["cells"].items():

@@ -1,5 +1,6 @@
 """The router: every way leads from its net's source to its sinks, no wire is taken twice, late ones go straight."""
 
+import hashlib
 import random
 
 import numpy as np
@@ -255,6 +256,45 @@ def test_what_cannot_be_routed_is_told_and_does_not_hang():
     assert (told["unreached"], told["shared"]) == (1, 0)
 
 
+def lone(sinks, hurry, ahead):
+    """The ways of one net alone to pins far and near, where all that counts is time, or all that counts is cost."""
+    made = Made(3, nets=1)
+    fabric = made.fabric
+    tiles = [(x, y) for x in range(fabric.width) for y in range(fabric.height) if (x, y) != (4, 3)]
+    made.sinks = [fabric.wire(x, y, f"pin{pin}") for x, y in tiles for pin in (0, 3)][:: 2 * len(tiles) // sinks]
+    made.nets = [(fabric.wire(4, 3, "out0"), 0, len(made.sinks), 0, 0)]
+    made.launch = [0]
+    made.arcs = np.array([(0, 0, -1, 100_000 * hurry, 0) for _ in made.sinks], np.int32)
+    made.sinks_of = np.array([(s, s + 1) for s in range(len(made.sinks))], np.int32)
+    told = made.route(ahead=ahead)
+    assert told["unreached"] == told["shared"] == 0 and made.faults(made.trees()) == []
+    return made, told
+
+
+@pytest.mark.parametrize("hurry", (0, 1))
+def test_what_is_thought_to_be_ahead_makes_no_way_longer_and_fewer_wires_looked_at(hurry):
+    for sinks in (1, 2, 5):
+        blind, looked_blind = lone(sinks, hurry, 0.0)
+        made, looked = lone(sinks, hurry, 1.0)
+        assert looked["looked_at"] < looked_blind["looked_at"]
+        if hurry or sinks == 1:
+            assert made.router.sinks_ps().sum() <= 1.02 * blind.router.sinks_ps().sum()
+        assert looked["wires"] <= looked_blind["wires"] + sinks - 1
+
+
+def test_net_of_many_ends_begins_from_what_is_near():
+    made, told = lone(120, 0, 1.0)
+    # A tree of its own for each end would have several wires for each.
+    assert told["wires"] < 2.5 * len(made.sinks)
+
+
+def test_ways_are_the_same_on_any_machine():
+    made = Made(7)
+    made.route()
+    ways = np.array([wire[::2] for tree in made.trees() for wire in tree], np.int32)
+    assert hashlib.sha256(ways.tobytes()).hexdigest()[:16] == "1dca479dcc151c55"
+
+
 @pytest.mark.parametrize(
     ("argument", "at", "value", "said"),
     [
@@ -271,7 +311,10 @@ def test_what_cannot_be_routed_is_told_and_does_not_hang():
         (9, (0, 0), -1, "an arc's net must be"),
         (9, (0, 2), -2, "an arc's end must be"),
         (10, (0, 1), 1_000_000, "an arc's sinks must be"),
+        (6, (0, 4), 5, "a net's fixed wires must be"),
         (12, 0, -1, "a target must be"),
+        (12, 0, 0, "targets must be wires of one tile"),
+        (1, 0, 1, "edges must be those of the first wire"),
         (1, 3, 1_000_000, "edges must be those of the first wire"),
     ],
 )

