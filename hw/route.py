@@ -6,10 +6,11 @@ nextpnr's `router1` looks at one connection after the other and not at time; her
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +24,12 @@ from tickgate.hw.packed import LUT, SITE, top_of
 from tickgate.hw.pins import wire_of_pin
 from tickgate.hw.skeleton import KNOWN
 
-#: Rounds at most. A design that is not routed by then is left to nextpnr's router.
-ROUNDS = 60
+if TYPE_CHECKING:
+    from tickgate.hw._route import Round
+
+#: Rounds at most, and in a row after which no fewer wires are shared. A design that is not routed by then is
+#: left to nextpnr's router.
+ROUNDS, PATIENCE = 60, 10
 #: How much dearer a wire is for each net that has it: in the first and second round, then so many times more, and most.
 SHARING, GROWING, SHARING_MOST = (0.5, 0.8), 1.4, 16.0
 #: Rounds in which late connections get another way, and by which factor they may take longer than the least: at first,
@@ -122,19 +127,27 @@ def route(
         problem.targets, goal_ps=GOAL * period_ns * 1e3, wire_ps=WIRE_PS, tile_ps=TILE_PS, hop_ps=HOP_PS,
         memory=MEMORY, ahead=AHEAD,
     )  # fmt: skip
-    sharing = SHARING[0]
-    for number in range(1, ROUNDS + 1):
-        again = AGAIN + MORE_AGAIN * number if number <= LATE_ROUNDS else 0.0
-        told = router.round(sharing, again, number >= FAILED_LAST)
-        watch(f"route {number}: {told['shared']:,} wires shared, longest path {told['worst_ps'] / 1e3:.2f} ns")
-        if not told["shared"] and not told["unreached"]:
-            break
-        sharing = SHARING[number] if number < len(SHARING) else min(sharing * GROWING, SHARING_MOST)
+    told, number = negotiate(router, watch)
     wires_ps = dict(zip(problem.pins, router.sinks_ps().tolist(), strict=True))
     done = Routed(told["shared"], told["unreached"], number, told["worst_ps"] / 1e3, wires_ps)
     if done.legal:
         _write(module, problem, before, chip, router)
     return done
+
+
+def negotiate(router: Router, watch: Callable[[str], None]) -> tuple[Round, int]:
+    """Rounds until no wire is shared and every sink reached, or there is no progress; the last one, and how many."""
+    sharing, least, since = SHARING[0], sys.maxsize, 0
+    for number in range(1, ROUNDS + 1):
+        again = AGAIN + MORE_AGAIN * number if number <= LATE_ROUNDS else 0.0
+        told = router.round(sharing, again, number >= FAILED_LAST)
+        watch(f"route {number}: {told['shared']:,} wires shared, longest path {told['worst_ps'] / 1e3:.2f} ns")
+        open_ends = told["shared"] + told["unreached"]
+        least, since = (open_ends, 0) if open_ends < least else (least, since + 1)
+        if not open_ends or since == PATIENCE:
+            break
+        sharing = SHARING[number] if number < len(SHARING) else min(sharing * GROWING, SHARING_MOST)
+    return told, number
 
 
 class Step(NamedTuple):

@@ -145,6 +145,32 @@ def test_nets_that_would_leave_a_tile_half_connected_are_nextpnrs():
     assert set(made["netnames"]) == {"n1"}
 
 
+class Rounds:
+    """A router that leaves what it is told to; keeps how dear sharing was."""
+
+    def __init__(self, shared, unreached=0):
+        self.shared, self.unreached, self.sharing = iter(shared), unreached, []
+
+    def round(self, sharing, again, failed_last):
+        self.sharing.append(sharing)
+        return {"shared": next(self.shared), "unreached": self.unreached, "worst_ps": 5000.0}
+
+
+def test_negotiation_ends_when_nothing_is_shared_or_nothing_gets_better():
+    said = []
+    done = Rounds([50, 9, 12, 4, 4, 0, 7])
+    told, rounds = route.negotiate(done, said.append)
+    assert (told["shared"], rounds, len(said)) == (0, 6, 6)
+    assert said[1] == "route 2: 9 wires shared, longest path 5.00 ns"
+    assert done.sharing[:2] == [0.5, 0.8] and done.sharing == sorted(done.sharing)
+    told, rounds = route.negotiate(Rounds([50, 9, *[9, 10] * 30]), said.append)
+    assert (told["shared"], rounds) == (10, 2 + route.PATIENCE)
+    told, rounds = route.negotiate(Rounds([0] * 100, unreached=1), said.append)
+    assert (told["unreached"], rounds) == (1, 1 + route.PATIENCE)
+    slow = Rounds(range(1000, 0, -1))
+    assert route.negotiate(slow, said.append)[1] == route.ROUNDS and max(slow.sharing) == route.SHARING_MOST
+
+
 PIP = re.compile(r"X(\d+)/Y(\d+)/(-?\d+)_(-?\d+)_(\w+)->(-?\d+)_(-?\d+)_(\w+)")
 INTERCONNECT = re.compile(r"\(INTERCONNECT \S+ (\S+)/(\w+) \(-?\d+:-?\d+:(-?\d+)\)")
 INPUT = re.compile(r"X(\d+)/Y(\d+)/([ABCD])(\d)_SLICE")
